@@ -17,3 +17,5 @@ pub mod spec;
 pub mod observe;
 pub mod memory;
 pub mod decide;
+pub mod wire;
+pub mod cluster;

@@ -1,0 +1,3 @@
+//! The Kubernetes API: what is read of it, kept up to date by watches, and what is written to it.
+
+pub mod resource;

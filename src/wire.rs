@@ -1,0 +1,289 @@
+//! One request to the Kubernetes API, bounded in time and size.
+//!
+//! Every read of the project goes through here, and every write that is not a watch. kube's own `Client::request` has
+//! no time-out, reads a body of any size into a `String`, and logs the whole of it where it does not decode.
+
+mod error;
+mod query;
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use kube::Client;
+use kube::client::Body;
+use tokio::time::timeout;
+
+pub use error::{WireError, WireFailure};
+pub use query::path_and_query;
+
+/// The most that is read of an answer that says no: a `Status` object has a few hundred bytes.
+const REFUSAL_BYTES: usize = 64 * 1024;
+
+/// The bounds of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From the first byte sent to the last one read, waiting for a free place included.
+    pub time: Duration,
+    /// The largest body that is read, after decompression.
+    pub bytes: usize,
+}
+
+/// Asks for `path`, an absolute path without a query, with `query` as its parameters; parameters with empty values are
+/// left out.
+///
+/// # Errors
+///
+/// A [`WireError`] that says what was asked and why there is no answer.
+pub async fn get(
+    client: &Client,
+    path: &str,
+    query: &[(&str, &str)],
+    limits: Limits,
+) -> Result<Bytes, WireError> {
+    send(
+        client,
+        request(Method::GET, &path_and_query(path, query), Vec::new())?,
+        limits,
+    )
+    .await
+}
+
+/// A request that takes JSON as its answer, to be changed further and given to [`send`].
+///
+/// # Errors
+///
+/// [`WireFailure::BadRequest`] where `target`, a path with or without a query, is not one.
+pub fn request(method: Method, target: &str, body: Vec<u8>) -> Result<Request<Vec<u8>>, WireError> {
+    let attempted = format!("{method} {target}");
+    Request::builder()
+        .method(method)
+        .uri(target)
+        .header(header::ACCEPT, "application/json")
+        .body(body)
+        .map_err(|error| WireError::new(attempted, WireFailure::BadRequest, error.to_string()))
+}
+
+/// Sends `request` and reads the whole answer.
+///
+/// Nothing is repeated here: whoever asks knows whether a second try makes sense.
+///
+/// # Errors
+///
+/// A [`WireError`] that says what was asked and why there is no answer. Where it is of a kind that may mean that the
+/// answer was lost ([`WireFailure::TimedOut`], [`WireFailure::Connection`]), a write may have taken place.
+pub async fn send(
+    client: &Client,
+    request: Request<Vec<u8>>,
+    limits: Limits,
+) -> Result<Bytes, WireError> {
+    let attempted = attempted(&request);
+    let whole = async {
+        let body = exchange(client, request, &attempted).await?;
+        read(body, limits.bytes, &attempted).await
+    };
+    match timeout(limits.time, whole).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(WireError::timed_out(attempted, limits.time)),
+    }
+}
+
+/// Sends `request` and hands out the body as it comes, once the server has accepted: for watches.
+///
+/// `patience` bounds the time until then; the body's own time and size are the caller's to bound.
+///
+/// # Errors
+///
+/// As [`send`].
+pub async fn open(
+    client: &Client,
+    request: Request<Vec<u8>>,
+    patience: Duration,
+) -> Result<Body, WireError> {
+    let attempted = attempted(&request);
+    match timeout(patience, exchange(client, request, &attempted)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(WireError::timed_out(attempted, patience)),
+    }
+}
+
+/// The request as people write it, without its query: that may be long, and full of labels.
+fn attempted(request: &Request<Vec<u8>>) -> String {
+    format!("{} {}", request.method(), request.uri().path())
+}
+
+async fn exchange(
+    client: &Client,
+    request: Request<Vec<u8>>,
+    attempted: &str,
+) -> Result<Body, WireError> {
+    let response = client
+        .send(request.map(Body::from))
+        .await
+        .map_err(|error| WireError::unsent(attempted, error))?;
+    let (head, body) = response.into_parts();
+    if head.status.is_success() {
+        return Ok(body);
+    }
+    // A refusal that cannot be read whole is still a refusal.
+    let text = read(body, REFUSAL_BYTES, attempted)
+        .await
+        .unwrap_or_default();
+    let retry_after = head
+        .headers
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    Err(refusal(attempted, head.status, retry_after, &text))
+}
+
+fn refusal(attempted: &str, code: StatusCode, retry_after: Option<u64>, text: &[u8]) -> WireError {
+    WireError::refused(attempted, code, retry_after.map(Duration::from_secs), text)
+}
+
+async fn read(mut body: Body, limit: usize, attempted: &str) -> Result<Bytes, WireError> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| WireError::unsent(attempted, error))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if whole.len() + data.len() > limit {
+            let message = format!("the answer is larger than {limit} bytes");
+            return Err(WireError::new(
+                attempted.to_owned(),
+                WireFailure::TooLarge,
+                message,
+            ));
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::Response;
+    use http_body_util::Full;
+    use tower::service_fn;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        time: Duration::from_secs(5),
+        bytes: 100,
+    };
+
+    /// A client of a server that answers everything with this.
+    fn client(code: u16, body: &'static str) -> Client {
+        let service = service_fn(move |request: Request<Body>| async move {
+            assert_eq!(request.headers()[header::ACCEPT], "application/json");
+            let response = Response::builder()
+                .status(code)
+                .header(header::RETRY_AFTER, "3");
+            Ok::<_, Infallible>(response.body(Full::new(Bytes::from(body))).unwrap())
+        });
+        Client::new(service, "default")
+    }
+
+    async fn failure(code: u16, body: &'static str) -> WireError {
+        get(
+            &client(code, body),
+            "/api/v1/pods",
+            &[("limit", "5")],
+            LIMITS,
+        )
+        .await
+        .unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_whole() {
+        let body = get(&client(200, "{\"items\":[]}"), "/api/v1/pods", &[], LIMITS)
+            .await
+            .unwrap();
+        assert_eq!(&body[..], b"{\"items\":[]}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_says_what_the_server_said() {
+        let status = r#"{"kind":"Status","code":403,"reason":"Forbidden","message":"pods is forbidden: no"}"#;
+        let error = failure(403, status).await;
+        assert_eq!(
+            (error.failure(), error.reason()),
+            (WireFailure::Forbidden, "Forbidden")
+        );
+        assert_eq!(error.to_string(), "GET /api/v1/pods: pods is forbidden: no");
+        assert_eq!(error.status().unwrap().reason, "Forbidden");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_is_no_status_has_its_text_and_code() {
+        let error = failure(503, "no endpoints\n").await;
+        assert_eq!(
+            (error.failure(), error.code()),
+            (WireFailure::Unavailable, Some(503))
+        );
+        assert_eq!(
+            error.to_string(),
+            "GET /api/v1/pods: 503 Service Unavailable: no endpoints"
+        );
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
+        assert_eq!(
+            failure(404, "").await.to_string(),
+            "GET /api/v1/pods: 404 Not Found"
+        );
+    }
+
+    #[tokio::test]
+    async fn codes_become_failures() {
+        for (code, expected) in [
+            (400, WireFailure::BadRequest),
+            (401, WireFailure::Unauthorized),
+            (403, WireFailure::Forbidden),
+            (404, WireFailure::NotFound),
+            (405, WireFailure::Other),
+            (409, WireFailure::Conflict),
+            (410, WireFailure::Gone),
+            (422, WireFailure::Invalid),
+            (429, WireFailure::TooManyRequests),
+            (500, WireFailure::Unavailable),
+            (502, WireFailure::Unavailable),
+            (504, WireFailure::Unavailable),
+        ] {
+            assert_eq!(failure(code, "").await.failure(), expected, "{code}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_over_the_limit_is_too_large() {
+        let body = "x".repeat(101).leak();
+        assert_eq!(failure(200, body).await.failure(), WireFailure::TooLarge);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_does_not_come_is_timed_out() {
+        let service = service_fn(|_: Request<Body>| {
+            std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>()
+        });
+        let error = get(&Client::new(service, "default"), "/api", &[], LIMITS)
+            .await
+            .unwrap_err();
+        assert_eq!(error.failure(), WireFailure::TimedOut);
+        assert_eq!(error.to_string(), "GET /api: no answer within 5s");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_tells_every_cause_once() {
+        let service = service_fn(|_: Request<Body>| async {
+            Err::<Response<Full<Bytes>>, _>(std::io::Error::other("connection refused"))
+        });
+        let error = get(&Client::new(service, "default"), "/api", &[], LIMITS)
+            .await
+            .unwrap_err();
+        assert_eq!(error.failure(), WireFailure::Connection);
+        assert_eq!(error.to_string(), "GET /api: connection refused");
+    }
+}
