@@ -1,3 +1,4 @@
 //! The Kubernetes API: what is read of it, kept up to date by watches, and what is written to it.
 
+pub mod client;
 pub mod resource;
