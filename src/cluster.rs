@@ -1,4 +1,5 @@
 //! The Kubernetes API: what is read of it, kept up to date by watches, and what is written to it.
 
+pub mod client;
 pub mod resource;
 pub mod scale;
