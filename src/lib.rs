@@ -11,9 +11,9 @@
 //! - [`decide`]: the decision, and why
 //! - [`render`]: a decision as others read it
 #![doc = ""]
+pub mod decide;
+pub mod memory;
+pub mod observe;
 pub mod quantity;
 pub mod selector;
 pub mod spec;
-pub mod observe;
-pub mod memory;
-pub mod decide;
