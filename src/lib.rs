@@ -16,4 +16,5 @@ pub mod memory;
 pub mod observe;
 pub mod quantity;
 pub mod selector;
+pub mod settings;
 pub mod spec;
