@@ -11,6 +11,7 @@
 //! - [`decide`]: the decision, and why
 //! - [`render`]: a decision as others read it
 #![doc = ""]
+pub mod clock;
 pub mod decide;
 pub mod memory;
 pub mod observe;
