@@ -12,6 +12,7 @@
 //! - [`render`]: a decision as others read it
 #![doc = ""]
 pub mod clock;
+pub mod commands;
 pub mod decide;
 pub mod memory;
 pub mod observe;

@@ -196,16 +196,14 @@ macro_rules! settings {
         ];
 
         impl Settings {
-            /// Takes each setting from the strongest layer that gives it; reports all mistakes of all layers.
-            pub(super) fn from_layers(layers: &Layers) -> Result<Self, Mistakes> {
-                let mut mistakes = Mistakes::default();
+            /// Takes each setting from the strongest layer that gives it; `None` where one cannot be read.
+            pub(super) fn from_layers(layers: &Layers, mistakes: &mut Mistakes) -> Option<Self> {
                 let mut declarations = DECLARATIONS.iter();
                 $($(
                     let declaration = declarations.next().expect("the table has a row for each field");
-                    let $field = layers.read::<$type>(declaration, &$limit, &mut mistakes);
+                    let $field = layers.read::<$type>(declaration, &$limit, mistakes);
                 )+)+
-                mistakes.none()?;
-                Ok(Self { $($( $field: $field.expect("a value that cannot be read is a mistake"), )+)+ })
+                Some(Self { $($( $field: $field?, )+)+ })
             }
 
             /// Each setting's declaration and value, in the order of the help.
@@ -348,7 +346,7 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self::from_layers(&Layers::default()).expect("a test reads every default")
+        Self::from_layers(&Layers::default(), &mut Mistakes::default()).expect("a test reads every default")
     }
 }
 
@@ -370,7 +368,7 @@ mod tests {
                     assert_eq!(gates, declared);
                     continue;
                 }
-                other => other.to_string().trim_end_matches(".0").to_owned(),
+                other => other.to_string(),
             };
             assert_eq!(shown, declaration.default, "{}", declaration.name);
         }

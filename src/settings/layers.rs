@@ -10,8 +10,8 @@ use super::nearest::nearest;
 use super::value::{Limit, Shape, Value};
 use super::{file, rules};
 
-/// Where a value was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a value was given; the weakest first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// Nowhere: it is the default.
     Default,
@@ -138,13 +138,7 @@ pub fn resolve(typed: &Typed) -> Result<Effective, Mistakes> {
     layers.0.push(variables);
     layers.0.push(flags(&typed.flags, &mut mistakes));
 
-    let settings = match Settings::from_layers(&layers) {
-        Ok(settings) => settings,
-        Err(more) => {
-            mistakes.0.extend(more.0);
-            return Err(mistakes);
-        }
-    };
+    let settings = Settings::from_layers(&layers, &mut mistakes).ok_or_else(|| mistakes.clone().sorted())?;
     let mut effective = Effective {
         settings,
         origins: layers.origins(),
@@ -152,7 +146,11 @@ pub fn resolve(typed: &Typed) -> Result<Effective, Mistakes> {
     };
     rules::check(&effective, &mut mistakes);
     effective.warnings.extend(rules::warnings(&effective));
-    mistakes.none().map(|()| effective)
+    if mistakes.0.is_empty() {
+        Ok(effective)
+    } else {
+        Err(mistakes.sorted())
+    }
 }
 
 /// The layers over the defaults, weakest first.

@@ -56,10 +56,9 @@ impl Mistakes {
         self.add(item.origin.clone(), Some(declaration.name), problem);
     }
 
-    /// # Errors
-    ///
-    /// The mistakes, where there are any.
-    pub(super) fn none(self) -> Result<(), Self> {
-        if self.0.is_empty() { Ok(()) } else { Err(self) }
+    /// In the order in which they stand: file, environment, flags.
+    pub(super) fn sorted(mut self) -> Self {
+        self.0.sort_by(|a, b| a.origin.cmp(&b.origin));
+        self
     }
 }

@@ -103,7 +103,12 @@ impl Value for f64 {
         })
     }
     fn shown(&self) -> serde_json::Value {
-        json!(self)
+        // Whole numbers as people write them: 10, not 10.0. Those below 2^53 are exact.
+        if self.fract() == 0.0 && self.abs() < 9e15 {
+            json!(*self as i64)
+        } else {
+            json!(self)
+        }
     }
 }
 
