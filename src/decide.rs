@@ -8,8 +8,8 @@ pub mod derivation;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::observe::{Condition, Status};
 use crate::memory::Memory;
+use crate::observe::{Condition, Status};
 pub use derivation::Derivation;
 
 /// What kube-controller-manager's flags and feature gates say about decisions.

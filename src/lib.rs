@@ -1,21 +1,37 @@
 //! trimtab: a drop-in replacement for the Kubernetes Horizontal Pod Autoscaler.
 //!
-//! The rooms, in the order in which they may use each other (a room uses only rooms above it; `metrics` and
-//! `cluster` do not know each other). The first block is the pure core: values in, values out, no I/O, no clock,
-//! no logging, no async.
+//! The rooms, in the order in which they may use each other: a room uses only rooms above it; [`metrics`] and
+//! [`cluster`] do not know each other. First the pure core, values in and values out, with no I/O, no clock, no
+//! logging and no async:
 //!
-//! - [`quantity`], [`selector`]: Kubernetes' numbers and label selectors, exact
-//! - [`spec`]: what the user wants
+//! - [`quantity`], [`duration`], [`selector`]: Kubernetes' and Go's notations, exact
+//! - [`spec`]: what the user wants of an autoscaler
 //! - [`observe`]: what one sync sees
 //! - [`memory`]: what a decision must remember
 //! - [`decide`]: the decision, and why
 //! - [`render`]: a decision as others read it
-#![doc = ""]
+//! - [`settings`]: the process's validated settings
+//!
+//! Then the outside world, and the loop over it:
+//!
+//! - [`clock`]: the one place that reads the time
+//! - [`wire`]: one bounded request to an API server
+//! - [`metrics`]: the metric sources
+//! - [`cluster`]: the Kubernetes API: caches, scale writes, status, Events, leases
+//! - [`controller`]: when to sync; gather, decide, act
+//! - [`telemetry`]: logs, exported metrics, health
+//! - [`sim`]: autoscalers decided in virtual time, from scenario files
+//! - [`commands`]: the command line
+
+pub mod clock;
+pub mod cluster;
+pub mod commands;
+pub mod decide;
+pub mod duration;
+pub mod memory;
+pub mod observe;
 pub mod quantity;
 pub mod selector;
+pub mod settings;
 pub mod spec;
-pub mod observe;
-pub mod memory;
-pub mod decide;
 pub mod wire;
-pub mod cluster;

@@ -155,7 +155,10 @@ pub struct ResourceList(pub Vec<(Arc<str>, Milli)>);
 impl ResourceList {
     /// The amount of `resource`, where there is one.
     pub fn get(&self, resource: &str) -> Option<Milli> {
-        self.0.iter().find(|(name, _)| &**name == resource).map(|(_, amount)| *amount)
+        self.0
+            .iter()
+            .find(|(name, _)| &**name == resource)
+            .map(|(_, amount)| *amount)
     }
 }
 
@@ -204,7 +207,10 @@ pub struct MetricFailure {
 impl MetricFailure {
     /// A failure of `kind`.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 }
 

@@ -25,7 +25,10 @@ pub struct Key {
 impl Key {
     /// The key of the autoscaler `name` in `namespace`.
     pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 }
 
@@ -57,7 +60,9 @@ pub struct Spec {
 impl Spec {
     /// Whether a metric does not need pods, so that it can bring a workload back from zero replicas.
     pub fn has_object_or_external_metric(&self) -> bool {
-        self.metrics.iter().any(|m| matches!(m.source, MetricSource::Object { .. } | MetricSource::External { .. }))
+        self.metrics
+            .iter()
+            .any(|m| matches!(m.source, MetricSource::Object { .. } | MetricSource::External { .. }))
     }
 }
 

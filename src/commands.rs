@@ -1,0 +1,116 @@
+//! The command line: one file a command, and what they share.
+//!
+//! Results go to standard output, everything else to standard error.
+
+mod configuration;
+mod flags;
+mod output;
+mod settings;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Command};
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It was done, or what was asked holds: 0.
+    Done,
+    /// It failed, or what was asked does not hold: 1.
+    Failed,
+    /// The command line, a setting or an input cannot be used: 2.
+    Unusable,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::SUCCESS,
+            Exit::Failed => Self::FAILURE,
+            Exit::Unusable => Self::from(2),
+        }
+    }
+}
+
+/// Why a command ended early.
+#[derive(Debug)]
+struct Failure {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// What was given cannot be used.
+    fn unusable(error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            exit: Exit::Unusable,
+            error: error.into(),
+        }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self {
+            exit: Exit::Failed,
+            error: error.into(),
+        }
+    }
+}
+
+/// Runs what `arguments` (the program's name first) ask for, with `variables` as the environment.
+pub fn main(
+    arguments: impl IntoIterator<Item = OsString>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Exit {
+    let matches = match command_line().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // Nobody is left to be told where this does not print.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Unusable } else { Exit::Done };
+        }
+    };
+    let variables = text_pairs(variables);
+    match execute(&matches, &variables) {
+        Ok(exit) => exit,
+        Err(failure) if output::is_broken_pipe(&failure.error) => Exit::Done,
+        Err(failure) => {
+            output::report(&failure.error);
+            failure.exit
+        }
+    }
+}
+
+fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit, Failure> {
+    match matches.subcommand() {
+        Some(("settings", matches)) => settings::execute(matches, variables),
+        other => unreachable!("clap knows no other command: {other:?}"),
+    }
+}
+
+/// The whole command line, as clap knows it.
+pub fn command_line() -> Command {
+    Command::new("trimtab")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Steers the replica counts of Kubernetes workloads, in the place of the Horizontal Pod Autoscaler")
+        .after_help(EXIT_CODES)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .max_term_width(100)
+        .subcommands([settings::definition()].map(|command| command.after_help(EXIT_CODES)))
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  it was done, or what was asked holds
+  1  it failed, or what was asked does not hold
+  2  the command line, a setting or an input cannot be used";
+
+/// Pairs that are text; settings are, and what is not text is none of ours.
+fn text_pairs(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<(String, String)> {
+    let pair = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    variables.into_iter().filter_map(pair).collect()
+}

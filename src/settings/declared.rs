@@ -1,0 +1,406 @@
+//! Every setting, declared once: name, type, default, what is allowed, kube-controller-manager's name, and what it is.
+//!
+//! The struct [`Settings`], the flags, the environment variables, the configuration file's keys, the help texts, the
+//! page `docs/settings.md` and `config/default.yaml` all come from the table at the end of this file.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::gates::FeatureGates;
+use super::layers::Layers;
+use super::mistake::Mistakes;
+use super::value::{Format, Limit, Listen, LogFilter, Shape, Value};
+use crate::decide;
+
+/// A part of the settings; a command takes the flags of the sections that it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Section {
+    /// What decisions are made by.
+    Decisions,
+    /// How the Kubernetes API is reached.
+    Cluster,
+    /// How the controller goes about its passes and writes.
+    Controller,
+    /// Which of several replicas decides.
+    LeaderElection,
+    /// What is printed and served.
+    Output,
+    /// What is logged.
+    Logs,
+}
+
+impl Section {
+    /// All sections, in the order of the help.
+    pub const ALL: [Self; 6] = [
+        Self::Decisions,
+        Self::Cluster,
+        Self::Controller,
+        Self::LeaderElection,
+        Self::Output,
+        Self::Logs,
+    ];
+
+    /// The heading over the section's settings.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Decisions => "Decisions",
+            Self::Cluster => "Cluster",
+            Self::Controller => "Controller",
+            Self::LeaderElection => "Leader election",
+            Self::Output => "Output",
+            Self::Logs => "Logs",
+        }
+    }
+}
+
+/// One setting, as it is declared.
+#[derive(Debug)]
+pub struct Declaration {
+    /// Its name: the key in the file, and the flag after `--`.
+    pub name: &'static str,
+    /// Its environment variable.
+    pub environment: &'static str,
+    /// Other names that mean the same, as flag or key: kube-controller-manager's, where it is not ours.
+    pub aliases: &'static [&'static str],
+    /// Where it belongs.
+    pub section: Section,
+    /// How many values it takes.
+    pub shape: Shape,
+    /// The default, as it would be typed; empty where there is none.
+    pub default: &'static str,
+    /// What stands for the value in help texts.
+    pub placeholder: &'static str,
+    /// What is allowed, as a noun.
+    pub allowed: &'static str,
+    /// What it is, a line of text an entry; an empty entry begins a paragraph.
+    help: &'static [&'static str],
+}
+
+impl Declaration {
+    /// What the setting is, in a sentence or two.
+    pub fn summary(&self) -> String {
+        self.paragraphs().remove(0)
+    }
+
+    /// The whole help text, in paragraphs; at least one.
+    pub fn paragraphs(&self) -> Vec<String> {
+        let lines: Vec<&str> = self.help.iter().map(|line| line.trim()).collect();
+        lines
+            .split(|line| line.is_empty())
+            .map(|lines| lines.join(" "))
+            .collect()
+    }
+
+    /// The declaration of the setting that `name` names, be it by an alias.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        DECLARATIONS
+            .iter()
+            .find(|declaration| declaration.names().any(|known| known == name))
+    }
+
+    /// Its name, then its aliases.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+}
+
+const fn any<T: Value>() -> Limit<T> {
+    Limit {
+        allowed: T::ALLOWED,
+        holds: |_| true,
+    }
+}
+
+const ABOVE_ZERO: Limit<Duration> = Limit {
+    allowed: "a duration longer than 0s",
+    holds: |d| !d.is_zero(),
+};
+const WHOLE_SECONDS: Limit<Duration> = Limit {
+    allowed: "whole seconds, at least 1s",
+    holds: |d| d.as_secs() >= 1 && d.subsec_nanos() == 0,
+};
+const NOT_NEGATIVE: Limit<f64> = Limit {
+    allowed: "a number of at least 0",
+    holds: |n| *n >= 0.0,
+};
+
+/// A field's name with `-` for `_`.
+const fn flag_name<const N: usize>(field: &str) -> [u8; N] {
+    let (from, mut to, mut at) = (field.as_bytes(), [0; N], 0);
+    while at < N {
+        to[at] = if from[at] == b'_' { b'-' } else { from[at] };
+        at += 1;
+    }
+    to
+}
+
+/// A field's name in capitals, after `TRIMTAB_`.
+const fn variable_name<const N: usize>(field: &str) -> [u8; N] {
+    let (prefix, from, mut to, mut at) = (b"TRIMTAB_", field.as_bytes(), [0; N], 0);
+    while at < N {
+        to[at] = if at < prefix.len() {
+            prefix[at]
+        } else {
+            from[at - prefix.len()].to_ascii_uppercase()
+        };
+        at += 1;
+    }
+    to
+}
+
+const fn ascii(bytes: &'static [u8]) -> &'static str {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(_) => panic!("a field's name is ASCII"),
+    }
+}
+
+macro_rules! settings {
+    ($(
+        $section:ident {
+            $(
+                $(#[doc = $help:literal])+
+                $field:ident: $type:ty = $default:literal, $limit:expr $(, also $alias:literal)*;
+            )+
+        }
+    )+) => {
+        /// The process's settings, each within what is allowed for it, and all together in order.
+        ///
+        /// Made by [`resolve`](super::resolve); `Settings::default()` is what stands where nothing is set.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Settings {
+            $($( $(#[doc = $help])+ pub $field: $type, )+)+
+        }
+
+        /// All settings, in the order of the help.
+        pub static DECLARATIONS: &[Declaration] = &[
+            $($({
+                const NAME: [u8; stringify!($field).len()] = flag_name(stringify!($field));
+                const VARIABLE: [u8; stringify!($field).len() + 8] = variable_name(stringify!($field));
+                const LIMIT: Limit<$type> = $limit;
+                Declaration {
+                    name: ascii(&NAME),
+                    environment: ascii(&VARIABLE),
+                    aliases: &[$($alias),*],
+                    section: Section::$section,
+                    shape: <$type as Value>::SHAPE,
+                    default: $default,
+                    placeholder: <$type as Value>::PLACEHOLDER,
+                    allowed: LIMIT.allowed,
+                    help: &[$($help),+],
+                }
+            },)+)+
+        ];
+
+        impl Settings {
+            /// Takes each setting from the strongest layer that gives it; `None` where one cannot be read.
+            pub(super) fn from_layers(layers: &Layers, mistakes: &mut Mistakes) -> Option<Self> {
+                let mut declarations = DECLARATIONS.iter();
+                $($(
+                    let declaration = declarations.next().expect("the table has a row for each field");
+                    let $field = layers.read::<$type>(declaration, &$limit, mistakes);
+                )+)+
+                Some(Self { $($( $field: $field?, )+)+ })
+            }
+
+            /// Each setting's declaration and value, in the order of the help.
+            pub fn shown(&self) -> Vec<(&'static Declaration, serde_json::Value)> {
+                let values = [$($( self.$field.shown(), )+)+];
+                DECLARATIONS.iter().zip(values).collect()
+            }
+        }
+    };
+}
+
+settings! {
+    Decisions {
+        /// Time between two syncs of an autoscaler.
+        ///
+        /// One that is new or edited is decided at once.
+        sync_period: Duration = "15s", ABOVE_ZERO, also "horizontal-pod-autoscaler-sync-period";
+
+        /// How far back the highest recommendation holds the count up, for autoscalers that do not set
+        /// `behavior.scaleDown.stabilizationWindowSeconds` themselves.
+        downscale_stabilization: Duration = "5m", any(), also "horizontal-pod-autoscaler-downscale-stabilization";
+
+        /// How far usage over target may be from 1.0 without a change of the count, for autoscalers that do not set a
+        /// `tolerance` themselves.
+        tolerance: f64 = "0.1", NOT_NEGATIVE, also "horizontal-pod-autoscaler-tolerance";
+
+        /// Time after a pod's start in which its CPU samples count only while it is ready and the sample was taken after it
+        /// became so.
+        cpu_initialization_period: Duration = "5m", any(), also "horizontal-pod-autoscaler-cpu-initialization-period";
+
+        /// Time after a pod's start in which becoming unready counts as not having been ready yet.
+        initial_readiness_delay: Duration = "30s", any(), also "horizontal-pod-autoscaler-initial-readiness-delay";
+
+        /// Kubernetes' feature gates that touch an autoscaler.
+        ///
+        /// Set them as they are set on the API server, which drops or refuses what its own gates switch off.
+        feature_gates: FeatureGates =
+            "HPAScaleToZero=false,HPAConfigurableTolerance=true,PodLevelResources=true", any();
+    }
+    Cluster {
+        /// The kubeconfig file to use instead of `$KUBECONFIG`, `~/.kube/config` or a pod's service account.
+        kubeconfig: Option<PathBuf> = "", any();
+
+        /// The kubeconfig's context to use instead of its current one.
+        context: Option<String> = "", any();
+
+        /// The namespaces to serve; all of them where none is named.
+        ///
+        /// With names, a Role in each is enough instead of a ClusterRole.
+        namespace: Vec<String> = "", any();
+
+        /// Time after which a request to the Kubernetes API counts as failed; watches may last.
+        request_timeout: Duration = "10s", ABOVE_ZERO;
+
+        /// Time after which a list of resource metrics counts as failed.
+        resource_metrics_timeout: Duration = "10s", ABOVE_ZERO;
+
+        /// How many requests to the Kubernetes API may be under way at the same time; watches not counted.
+        requests_in_flight: NonZeroU32 = "16", any();
+
+        /// How many requests a second may be sent to the Kubernetes API over a longer time; 0 for no limit.
+        ///
+        /// kube-controller-manager's limit is 20. trimtab needs few requests and has none unless it is asked for one.
+        kube_api_qps: f64 = "0", NOT_NEGATIVE;
+
+        /// How many requests may be sent at once before `kube-api-qps` holds them back.
+        kube_api_burst: NonZeroU32 = "30", any();
+    }
+    Controller {
+        /// How many autoscalers are acted on at the same time.
+        concurrent_syncs: NonZeroU32 = "16", any(), also "concurrent-horizontal-pod-autoscaler-syncs";
+
+        /// Time after which one autoscaler's sync is given up until the next pass.
+        sync_timeout: Duration = "30s", ABOVE_ZERO;
+
+        /// How many statuses a second are written of which only metric values changed a little, on average.
+        ///
+        /// A status with another count or condition is always written at once.
+        status_writes_per_second: f64 = "10", NOT_NEGATIVE;
+
+        /// Decide, print what would be written, and write nothing.
+        ///
+        /// Rights to get, list and watch are enough.
+        dry_run: bool = "false", any();
+
+        /// With `dry-run`: count and print where the autoscaler in charge decides otherwise.
+        compare: bool = "false", any();
+
+        /// Where `/metrics`, `/healthz` and `/readyz` are served.
+        listen: Listen = "0.0.0.0:8080", any();
+    }
+    LeaderElection {
+        /// Decide only while holding the Lease, so that one of several replicas does.
+        leader_elect: bool = "true", any();
+
+        /// Time without a renewal after which another replica takes the Lease over.
+        leader_elect_lease_duration: Duration = "10s", WHOLE_SECONDS;
+
+        /// Time without a successful renewal after which the leader stops deciding; shorter than the lease duration.
+        leader_elect_renew_deadline: Duration = "7s", ABOVE_ZERO;
+
+        /// Time between two tries to renew or take the Lease; the renew deadline is longer than 1.2 of it.
+        leader_elect_retry_period: Duration = "2s", ABOVE_ZERO;
+
+        /// The Lease's name.
+        leader_elect_resource_name: String = "trimtab", any();
+
+        /// The Lease's namespace; the pod's own where none is named, and `kube-system` outside of a pod.
+        leader_elect_resource_namespace: Option<String> = "", any();
+    }
+    Output {
+        /// How results are printed on standard output.
+        output: Format = "text", any();
+    }
+    Logs {
+        /// How log lines are written on standard error.
+        log_format: Format = "text", any();
+
+        /// Which log lines are written.
+        log_filter: LogFilter = "info", any(), also "log-level";
+    }
+}
+
+impl Settings {
+    /// The part that decisions are made by.
+    pub fn decide(&self) -> decide::Settings {
+        // Nothing shorter than 292 billion years fails to convert.
+        let signed = |duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+        decide::Settings {
+            downscale_stabilization: signed(self.downscale_stabilization),
+            tolerance: self.tolerance,
+            cpu_initialization_period: signed(self.cpu_initialization_period),
+            initial_readiness_delay: signed(self.initial_readiness_delay),
+            scale_to_zero: self.feature_gates.scale_to_zero,
+            configurable_tolerance: self.feature_gates.configurable_tolerance,
+            pod_level_resources: self.feature_gates.pod_level_resources,
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::from_layers(&Layers::default(), &mut Mistakes::default()).expect("a test reads every default")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_reads_and_shows_as_declared() {
+        for (declaration, value) in Settings::default().shown() {
+            let shown = match value {
+                serde_json::Value::Null => String::new(),
+                serde_json::Value::String(text) => text,
+                serde_json::Value::Array(items) if items.is_empty() => String::new(),
+                serde_json::Value::Object(gates) => {
+                    let gates: Vec<String> = gates.iter().map(|(gate, on)| format!("{gate}={on}")).collect();
+                    let mut declared: Vec<&str> = declaration.default.split(',').collect();
+                    declared.sort_unstable();
+                    assert_eq!(gates, declared);
+                    continue;
+                }
+                other => other.to_string(),
+            };
+            assert_eq!(shown, declaration.default, "{}", declaration.name);
+        }
+    }
+
+    #[test]
+    fn decisions_have_kubernetes_defaults() {
+        assert_eq!(Settings::default().decide(), decide::Settings::default());
+    }
+
+    #[test]
+    fn names_are_spelled_from_fields() {
+        let declaration = Declaration::find("horizontal-pod-autoscaler-sync-period").expect("it is an alias");
+        assert_eq!(
+            (declaration.name, declaration.environment),
+            ("sync-period", "TRIMTAB_SYNC_PERIOD")
+        );
+        assert_eq!(
+            declaration.paragraphs(),
+            [
+                "Time between two syncs of an autoscaler.",
+                "One that is new or edited is decided at once."
+            ]
+        );
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<&str> = DECLARATIONS.iter().flat_map(Declaration::names).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

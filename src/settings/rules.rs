@@ -1,0 +1,115 @@
+//! What settings must fulfil together.
+
+use super::duration::print;
+use super::layers::{Effective, Origin};
+use super::mistake::Mistakes;
+
+pub(super) fn check(effective: &Effective, mistakes: &mut Mistakes) {
+    let settings = &effective.settings;
+    if settings.leader_elect {
+        let (lease, renew) = (
+            settings.leader_elect_lease_duration,
+            settings.leader_elect_renew_deadline,
+        );
+        let retry = settings.leader_elect_retry_period;
+        if lease <= renew {
+            let (lease, renew) = (print(lease), print(renew));
+            clash(
+                effective,
+                mistakes,
+                ("leader-elect-lease-duration", &lease),
+                "must be longer than",
+                ("leader-elect-renew-deadline", &renew),
+            );
+        }
+        // client-go's leaderelection.go: JitterFactor is 1.2.
+        if renew <= retry.mul_f64(1.2) {
+            let (renew, retry) = (print(renew), print(retry));
+            clash(
+                effective,
+                mistakes,
+                ("leader-elect-renew-deadline", &renew),
+                "must be longer than 1.2 times",
+                ("leader-elect-retry-period", &retry),
+            );
+        }
+    }
+    if settings.compare && !settings.dry_run {
+        clash(
+            effective,
+            mistakes,
+            ("compare", "true"),
+            "needs dry-run, which is not set:",
+            ("dry-run", "false"),
+        );
+    }
+}
+
+pub(super) fn warnings(effective: &Effective) -> Vec<String> {
+    let settings = &effective.settings;
+    let mut warnings = Vec::new();
+    if settings.kube_api_qps == 0.0 && *effective.origin("kube-api-burst") != Origin::Default {
+        let origin = effective.origin("kube-api-burst");
+        warnings.push(format!("{origin}: kube-api-burst does nothing while kube-api-qps is 0"));
+    }
+    warnings
+}
+
+/// Two settings that do not go together: the mistake stands where the first of them was given that was given at all.
+fn clash(
+    effective: &Effective,
+    mistakes: &mut Mistakes,
+    (first, first_value): (&'static str, &str),
+    relation: &str,
+    (second, second_value): (&'static str, &str),
+) {
+    let place = match effective.origin(first) {
+        Origin::Default => effective.origin(second),
+        given => given,
+    };
+    let second_origin = effective.origin(second);
+    let problem = format!(
+        "{first} ({first_value}, {}) {relation} {second} ({second_value}, {second_origin})",
+        effective.origin(first)
+    );
+    mistakes.add(place.clone(), None, problem);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::settings::{Typed, resolve};
+
+    fn check(flags: &[(&str, &str)]) -> String {
+        let flags = flags
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+            .collect();
+        match resolve(&Typed {
+            flags,
+            ..Typed::default()
+        }) {
+            Ok(_) => String::new(),
+            Err(mistakes) => mistakes.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_lease_outlasts_its_renewal() {
+        assert_eq!(
+            check(&[("leader-elect-lease-duration", "7s")]),
+            "flag --leader-elect-lease-duration: leader-elect-lease-duration (7s, flag --leader-elect-lease-duration) \
+             must be longer than leader-elect-renew-deadline (7s, default)"
+        );
+        assert!(check(&[("leader-elect-retry-period", "6s")]).contains("1.2 times leader-elect-retry-period (6s,"));
+        assert_eq!(
+            check(&[("leader-elect-retry-period", "6s"), ("leader-elect", "false")]),
+            ""
+        );
+    }
+
+    #[test]
+    fn comparing_needs_a_dry_run() {
+        assert!(check(&[("compare", "true")]).contains("needs dry-run"));
+        assert_eq!(check(&[("compare", "true"), ("dry-run", "true")]), "");
+    }
+}
