@@ -4,13 +4,33 @@
 //! status, the Events and the new memory, since Kubernetes remembers a scale event only after the write succeeded.
 
 pub mod derivation;
+pub mod reasons;
+
+mod combine;
+mod conclude;
+mod limit;
+mod metric;
+mod per_pod;
+mod pods;
+mod requests;
+mod stabilize;
+mod usage;
+mod whole;
+mod words;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::memory::Memory;
-use crate::observe::{Condition, Status};
+use crate::observe::{ConditionStatus, Observation, Scale, Status};
+use crate::spec::Spec;
+use combine::combine;
+pub use conclude::conclude;
 pub use derivation::Derivation;
+use derivation::{Branch, Combined};
+use limit::limit;
+use metric::Metrics;
+use stabilize::stabilize;
 
 /// What kube-controller-manager's flags and feature gates say about decisions.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -132,11 +152,157 @@ impl SyncError {
     }
 }
 
-#[allow(unused)]
-fn placeholder(_: Condition) {}
+/// Whether metrics are to be asked, and with them pods and selectors; where not, the count alone decides.
+pub fn asks_metrics(spec: &Spec, status: &Status, scale: &Scale, settings: &Settings) -> bool {
+    branch(spec, status, scale, settings) == Branch::Metrics
+}
 
-/*
-pub fn asks_metrics(spec: &Spec, status: &Status, scale: &Scale, settings: &Settings) -> bool;
-pub fn decide(spec: &Spec, seen: &Observation, memory: &Memory, settings: &Settings, now: Timestamp) -> Decision;
-pub fn conclude(spec: &Spec, seen: &Observation, decision: &Decision, outcome: &WriteOutcome, memory: Memory, settings: &Settings, now: Timestamp) -> Conclusion;
-*/
+/// Which way the decision goes by the count alone.
+fn branch(spec: &Spec, status: &Status, scale: &Scale, settings: &Settings) -> Branch {
+    let current = scale.spec_replicas;
+    if current == 0 {
+        let leaves_zero = settings.scale_to_zero
+            && scaled_to_zero_by_us(status)
+            && (spec.min_replicas > 0 || spec.has_object_or_external_metric());
+        return if leaves_zero { Branch::Metrics } else { Branch::Disabled };
+    }
+    if current > spec.max_replicas {
+        Branch::AboveMax
+    } else if current < spec.min_replicas {
+        Branch::BelowMin
+    } else {
+        Branch::Metrics
+    }
+}
+
+fn scaled_to_zero_by_us(status: &Status) -> bool {
+    status
+        .condition(reasons::SCALED_TO_ZERO)
+        .is_some_and(|c| c.status == ConditionStatus::True)
+}
+
+/// Decides one autoscaler's replica count from what is seen and remembered.
+///
+/// Always decides, if only that the count stays; the derivation says why. Does not change `memory`: that is
+/// [`conclude`]'s, once the write's outcome is known.
+pub fn decide(spec: &Spec, seen: &Observation, memory: &Memory, settings: &Settings, now: Timestamp) -> Decision {
+    let mut derivation = Derivation {
+        scale: seen.scale.as_ref().ok().cloned(),
+        branch: Branch::Metrics,
+        first_sync: false,
+        metrics: Vec::new(),
+        combination: None,
+        stabilization: None,
+        limit: None,
+        raised_to_min: false,
+        desired: None,
+    };
+    match &seen.scale {
+        Err(failure) => derivation.branch = Branch::ScaleUnknown(failure.clone()),
+        Ok(scale) => {
+            derivation.branch = branch(spec, &seen.status, scale, settings);
+            derivation.first_sync = memory.is_new();
+            derivation.desired = match derivation.branch {
+                Branch::AboveMax => Some(spec.max_replicas),
+                Branch::BelowMin => Some(spec.min_replicas),
+                Branch::Metrics => by_metrics(spec, seen, scale, memory, settings, now, &mut derivation),
+                _ => None,
+            };
+        }
+    }
+    let write = write(&derivation);
+    check(spec, &derivation, write.as_ref());
+    Decision {
+        at: now,
+        write,
+        derivation,
+    }
+}
+
+/// The count that metrics, windows and limits come to; `None` where they come to none.
+fn by_metrics(
+    spec: &Spec,
+    seen: &Observation,
+    scale: &Scale,
+    memory: &Memory,
+    settings: &Settings,
+    now: Timestamp,
+    derivation: &mut Derivation,
+) -> Option<i32> {
+    let pods = match &seen.pods {
+        Ok(pods) => pods,
+        Err(failure) => {
+            derivation.branch = Branch::SelectorFailed(failure.clone());
+            return None;
+        }
+    };
+    let current = scale.spec_replicas;
+    let metrics = Metrics {
+        spec,
+        scale,
+        pods,
+        settings,
+        now,
+    };
+    derivation.metrics = spec
+        .metrics
+        .iter()
+        .enumerate()
+        .map(|(i, m)| metrics.derive(m, seen.readings.get(i)))
+        .collect();
+    let combination = combine(&derivation.metrics, current);
+    derivation.combination = Some(combination);
+    if combination.outcome != Combined::Recommended {
+        return None;
+    }
+
+    // The first sync's memory is the count that it sees.
+    let first = derivation.first_sync.then(|| {
+        let mut memory = Memory::default();
+        memory.recommend(current, now, now, settings.downscale_stabilization);
+        memory
+    });
+    let memory = first.as_ref().unwrap_or(memory);
+    let stabilization = stabilize(spec, combination.largest.max(0), current, memory, settings, now);
+    let limit = limit(spec, stabilization.stabilized, current, memory, now);
+    let mut desired = limit.desired;
+    derivation.stabilization = Some(stabilization);
+    derivation.limit = Some(limit);
+    if current == 0 && desired < spec.min_replicas {
+        derivation.raised_to_min = true;
+        desired = spec.min_replicas;
+    }
+    Some(desired)
+}
+
+fn write(derivation: &Derivation) -> Option<ScaleWrite> {
+    let (from, to) = (derivation.scale.as_ref()?.spec_replicas, derivation.desired?);
+    (from != to).then(|| ScaleWrite {
+        from,
+        to,
+        reason: words::rescale(derivation, from),
+    })
+}
+
+/// What must hold of every decision, in release builds too: a panic here is caught for the one autoscaler.
+fn check(spec: &Spec, derivation: &Derivation, write: Option<&ScaleWrite>) {
+    let Some(write) = write else { return };
+    assert!(
+        write.to <= spec.max_replicas,
+        "{}: {} is above maxReplicas",
+        spec.key,
+        write.to
+    );
+    assert!(
+        write.to >= spec.min_replicas || write.to >= write.from,
+        "{}: {} is below minReplicas",
+        spec.key,
+        write.to
+    );
+    let failed = derivation.metrics.iter().any(|m| m.proposal.is_err());
+    assert!(
+        !failed || write.to >= write.from,
+        "{}: scaled down on a failed metric",
+        spec.key
+    );
+}

@@ -52,7 +52,10 @@ pub enum SuffixFamily {
 impl Quantity {
     /// The quantity that is `milli` thousandths, to print in `family`.
     pub const fn from_milli(milli: Milli, family: SuffixFamily) -> Self {
-        Self { nanos: milli.0 as i128 * NANOS_PER_MILLI, family }
+        Self {
+            nanos: milli.0 as i128 * NANOS_PER_MILLI,
+            family,
+        }
     }
 
     /// In thousandths, rounded away from zero: `1500u` is 2, `-1500u` is -2.
@@ -119,16 +122,32 @@ impl Canonical {
         let whole_and_large = nanos % NANOS_PER_UNIT == 0 && nanos.abs() >= 1024 * NANOS_PER_UNIT;
         if family == SuffixFamily::BinarySi && whole_and_large {
             let (digits, exponent) = divide_out(nanos / NANOS_PER_UNIT, 1024, 10, 0, 60);
-            return Self { digits, base: Base::Two, exponent };
+            return Self {
+                digits,
+                base: Base::Two,
+                exponent,
+            };
         }
-        let largest_exponent = if family == SuffixFamily::DecimalExponent { i32::MAX } else { 18 };
+        let largest_exponent = if family == SuffixFamily::DecimalExponent {
+            i32::MAX
+        } else {
+            18
+        };
         let (digits, exponent) = divide_out(nanos, 1000, 3, -9, largest_exponent);
-        Self { digits, base: Base::Ten, exponent }
+        Self {
+            digits,
+            base: Base::Ten,
+            exponent,
+        }
     }
 
     /// Whether Kubernetes' parser leaves its fast path on this text, and so keeps it in 10⁻⁹ units.
     fn parses_slowly(&self) -> bool {
-        let length = self.digits.unsigned_abs().checked_ilog10().map_or(1, |log| log as i32 + 1);
+        let length = self
+            .digits
+            .unsigned_abs()
+            .checked_ilog10()
+            .map_or(1, |log| log as i32 + 1);
         match self.base {
             Base::Ten => length > 18,
             Base::Two => length + self.exponent * 3 / 10 + 1 > 15,
@@ -220,11 +239,17 @@ impl de::Visitor<'_> for QuantityVisitor {
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<Quantity, E> {
-        Ok(Quantity { nanos: i128::from(number) * NANOS_PER_UNIT, family: SuffixFamily::DecimalSi })
+        Ok(Quantity {
+            nanos: i128::from(number) * NANOS_PER_UNIT,
+            family: SuffixFamily::DecimalSi,
+        })
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<Quantity, E> {
-        Ok(Quantity { nanos: i128::from(number) * NANOS_PER_UNIT, family: SuffixFamily::DecimalSi })
+        Ok(Quantity {
+            nanos: i128::from(number) * NANOS_PER_UNIT,
+            family: SuffixFamily::DecimalSi,
+        })
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Quantity, E> {
@@ -299,7 +324,13 @@ mod tests {
 
     #[test]
     fn milli_rounds_away_from_zero_and_saturates() {
-        for (text, milli) in [("0.1", 100), ("1500u", 2), ("1n", 1), ("-1500u", -2), ("123456789n", 124)] {
+        for (text, milli) in [
+            ("0.1", 100),
+            ("1500u", 2),
+            ("1n", 1),
+            ("-1500u", -2),
+            ("123456789n", 124),
+        ] {
             assert_eq!(parse(text).milli(), Milli(milli), "{text}");
         }
         assert_eq!(parse("1e16").milli(), Milli(i64::MAX));
@@ -328,7 +359,13 @@ mod tests {
     #[test]
     fn reads_json_strings_numbers_and_null() {
         let read = |json: &str| serde_json::from_str::<Quantity>(json);
-        for (json, text) in [("\" 5k \"", "5k"), ("100", "100"), ("0.5", "500m"), ("-3", "-3"), ("null", "0")] {
+        for (json, text) in [
+            ("\" 5k \"", "5k"),
+            ("100", "100"),
+            ("0.5", "500m"),
+            ("-3", "-3"),
+            ("null", "0"),
+        ] {
             assert_eq!(read(json).unwrap().to_string(), text, "{json}");
         }
         assert!(read("true").is_err());

@@ -36,12 +36,7 @@ pub struct Limits {
 /// # Errors
 ///
 /// A [`WireError`] that says what was asked and why there is no answer.
-pub async fn get(
-    client: &Client,
-    path: &str,
-    query: &[(&str, &str)],
-    limits: Limits,
-) -> Result<Bytes, WireError> {
+pub async fn get(client: &Client, path: &str, query: &[(&str, &str)], limits: Limits) -> Result<Bytes, WireError> {
     send(
         client,
         request(Method::GET, &path_and_query(path, query), Vec::new())?,
@@ -73,11 +68,7 @@ pub fn request(method: Method, target: &str, body: Vec<u8>) -> Result<Request<Ve
 ///
 /// A [`WireError`] that says what was asked and why there is no answer. Where it is of a kind that may mean that the
 /// answer was lost ([`WireFailure::TimedOut`], [`WireFailure::Connection`]), a write may have taken place.
-pub async fn send(
-    client: &Client,
-    request: Request<Vec<u8>>,
-    limits: Limits,
-) -> Result<Bytes, WireError> {
+pub async fn send(client: &Client, request: Request<Vec<u8>>, limits: Limits) -> Result<Bytes, WireError> {
     let attempted = attempted(&request);
     let whole = async {
         let body = exchange(client, request, &attempted).await?;
@@ -96,11 +87,7 @@ pub async fn send(
 /// # Errors
 ///
 /// As [`send`].
-pub async fn open(
-    client: &Client,
-    request: Request<Vec<u8>>,
-    patience: Duration,
-) -> Result<Body, WireError> {
+pub async fn open(client: &Client, request: Request<Vec<u8>>, patience: Duration) -> Result<Body, WireError> {
     let attempted = attempted(&request);
     match timeout(patience, exchange(client, request, &attempted)).await {
         Ok(outcome) => outcome,
@@ -113,11 +100,7 @@ fn attempted(request: &Request<Vec<u8>>) -> String {
     format!("{} {}", request.method(), request.uri().path())
 }
 
-async fn exchange(
-    client: &Client,
-    request: Request<Vec<u8>>,
-    attempted: &str,
-) -> Result<Body, WireError> {
+async fn exchange(client: &Client, request: Request<Vec<u8>>, attempted: &str) -> Result<Body, WireError> {
     let response = client
         .send(request.map(Body::from))
         .await
@@ -127,9 +110,7 @@ async fn exchange(
         return Ok(body);
     }
     // A refusal that cannot be read whole is still a refusal.
-    let text = read(body, REFUSAL_BYTES, attempted)
-        .await
-        .unwrap_or_default();
+    let text = read(body, REFUSAL_BYTES, attempted).await.unwrap_or_default();
     let retry_after = head
         .headers
         .get(header::RETRY_AFTER)
@@ -150,11 +131,7 @@ async fn read(mut body: Body, limit: usize, attempted: &str) -> Result<Bytes, Wi
         };
         if whole.len() + data.len() > limit {
             let message = format!("the answer is larger than {limit} bytes");
-            return Err(WireError::new(
-                attempted.to_owned(),
-                WireFailure::TooLarge,
-                message,
-            ));
+            return Err(WireError::new(attempted.to_owned(), WireFailure::TooLarge, message));
         }
         whole.extend_from_slice(&data);
     }
@@ -180,23 +157,16 @@ mod tests {
     fn client(code: u16, body: &'static str) -> Client {
         let service = service_fn(move |request: Request<Body>| async move {
             assert_eq!(request.headers()[header::ACCEPT], "application/json");
-            let response = Response::builder()
-                .status(code)
-                .header(header::RETRY_AFTER, "3");
+            let response = Response::builder().status(code).header(header::RETRY_AFTER, "3");
             Ok::<_, Infallible>(response.body(Full::new(Bytes::from(body))).unwrap())
         });
         Client::new(service, "default")
     }
 
     async fn failure(code: u16, body: &'static str) -> WireError {
-        get(
-            &client(code, body),
-            "/api/v1/pods",
-            &[("limit", "5")],
-            LIMITS,
-        )
-        .await
-        .unwrap_err()
+        get(&client(code, body), "/api/v1/pods", &[("limit", "5")], LIMITS)
+            .await
+            .unwrap_err()
     }
 
     #[tokio::test]
@@ -211,10 +181,7 @@ mod tests {
     async fn a_refusal_says_what_the_server_said() {
         let status = r#"{"kind":"Status","code":403,"reason":"Forbidden","message":"pods is forbidden: no"}"#;
         let error = failure(403, status).await;
-        assert_eq!(
-            (error.failure(), error.reason()),
-            (WireFailure::Forbidden, "Forbidden")
-        );
+        assert_eq!((error.failure(), error.reason()), (WireFailure::Forbidden, "Forbidden"));
         assert_eq!(error.to_string(), "GET /api/v1/pods: pods is forbidden: no");
         assert_eq!(error.status().unwrap().reason, "Forbidden");
     }
@@ -222,19 +189,13 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_that_is_no_status_has_its_text_and_code() {
         let error = failure(503, "no endpoints\n").await;
-        assert_eq!(
-            (error.failure(), error.code()),
-            (WireFailure::Unavailable, Some(503))
-        );
+        assert_eq!((error.failure(), error.code()), (WireFailure::Unavailable, Some(503)));
         assert_eq!(
             error.to_string(),
             "GET /api/v1/pods: 503 Service Unavailable: no endpoints"
         );
         assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
-        assert_eq!(
-            failure(404, "").await.to_string(),
-            "GET /api/v1/pods: 404 Not Found"
-        );
+        assert_eq!(failure(404, "").await.to_string(), "GET /api/v1/pods: 404 Not Found");
     }
 
     #[tokio::test]
@@ -265,9 +226,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_does_not_come_is_timed_out() {
-        let service = service_fn(|_: Request<Body>| {
-            std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>()
-        });
+        let service =
+            service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>());
         let error = get(&Client::new(service, "default"), "/api", &[], LIMITS)
             .await
             .unwrap_err();

@@ -113,21 +113,11 @@ impl Clients {
             origin,
             message: error.to_string(),
         })?;
-        Ok(Self::over(
-            builder.build(),
-            settings,
-            server,
-            default_namespace,
-        ))
+        Ok(Self::over(builder.build(), settings, server, default_namespace))
     }
 
     /// Clients over one that exists: a simulated API, in most cases.
-    pub fn over(
-        base: Client,
-        settings: &ClientSettings,
-        server: String,
-        default_namespace: String,
-    ) -> Self {
+    pub fn over(base: Client, settings: &ClientSettings, server: String, default_namespace: String) -> Self {
         let rate = settings.rate.map(limit::Bucket::shared);
         Self {
             api: limit::limited(&base, settings.concurrency, rate.clone()),

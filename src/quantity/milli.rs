@@ -61,7 +61,13 @@ mod tests {
 
     #[test]
     fn prints_as_a_quantity() {
-        for (milli, text) in [(1500, "1500m"), (1000, "1"), (5_000_000, "5k"), (0, "0"), (-500, "-500m")] {
+        for (milli, text) in [
+            (1500, "1500m"),
+            (1000, "1"),
+            (5_000_000, "5k"),
+            (0, "0"),
+            (-500, "-500m"),
+        ] {
             assert_eq!(Milli(milli).to_string(), text);
         }
     }

@@ -35,7 +35,11 @@ pub(super) fn decimal_suffix(exponent: i32) -> &'static str {
 
 /// The suffix of 2^`exponent`, a multiple of 10 from 0 to 60.
 pub(super) fn binary_suffix(exponent: i32) -> &'static str {
-    if exponent == 0 { "" } else { BINARY[(exponent / 10 - 1) as usize] }
+    if exponent == 0 {
+        ""
+    } else {
+        BINARY[(exponent / 10 - 1) as usize]
+    }
 }
 
 /// `a / b`, rounded away from zero; `b` is above zero.
@@ -70,8 +74,10 @@ impl FromStr for Quantity {
         if !looks_like_a_suffix(suffix) {
             return Err(malformed());
         }
-        let scale = read_suffix(suffix)
-            .ok_or_else(|| QuantityError::Suffix { text: text.to_owned(), suffix: suffix.to_owned() })?;
+        let scale = read_suffix(suffix).ok_or_else(|| QuantityError::Suffix {
+            text: text.to_owned(),
+            suffix: suffix.to_owned(),
+        })?;
         if whole.is_empty() && fraction.is_empty() && !scale.takes_no_digits() {
             return Err(malformed());
         }
@@ -79,7 +85,10 @@ impl FromStr for Quantity {
             Scale::Ten { exponent, family } => (decimal_nanos(whole, fraction, exponent), family),
             Scale::Two { exponent } => binary_nanos(whole, fraction, exponent),
         };
-        Ok(Self { nanos: if negative { -magnitude } else { magnitude }, family })
+        Ok(Self {
+            nanos: if negative { -magnitude } else { magnitude },
+            family,
+        })
     }
 }
 
@@ -106,13 +115,21 @@ fn looks_like_a_suffix(suffix: &str) -> bool {
 
 fn read_suffix(suffix: &str) -> Option<Scale> {
     if let Some(place) = DECIMAL.iter().position(|s| *s == suffix) {
-        return Some(Scale::Ten { exponent: 3 * place as i64 - 9, family: SuffixFamily::DecimalSi });
+        return Some(Scale::Ten {
+            exponent: 3 * place as i64 - 9,
+            family: SuffixFamily::DecimalSi,
+        });
     }
     if let Some(place) = BINARY.iter().position(|s| *s == suffix) {
-        return Some(Scale::Two { exponent: 10 * place as u32 + 10 });
+        return Some(Scale::Two {
+            exponent: 10 * place as u32 + 10,
+        });
     }
     let exponent = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
-    Some(Scale::Ten { exponent, family: SuffixFamily::DecimalExponent })
+    Some(Scale::Ten {
+        exponent,
+        family: SuffixFamily::DecimalExponent,
+    })
 }
 
 /// `whole.fraction × 10^exponent` in 10⁻⁹, rounded up, at most the bound.
@@ -136,7 +153,9 @@ fn decimal_nanos(whole: &str, fraction: &str, exponent: i64) -> i128 {
     let shift = exponent.saturating_add(9 + dropped - fraction.len() as i64);
     let power = |n: i64| u32::try_from(n).ok().and_then(|n| 10i128.checked_pow(n));
     let nanos = if shift >= 0 {
-        power(shift).and_then(|p| digits.checked_mul(p)).map(|n| n + i128::from(inexact && shift == 0))
+        power(shift)
+            .and_then(|p| digits.checked_mul(p))
+            .map(|n| n + i128::from(inexact && shift == 0))
     } else {
         // A power past i128 leaves nothing but the rounding.
         let divisor = power(-shift).unwrap_or(i128::MAX);
@@ -149,7 +168,10 @@ fn decimal_nanos(whole: &str, fraction: &str, exponent: i64) -> i128 {
 /// `whole.fraction × 2^exponent` in 10⁻⁹, rounded up, at most 2⁶³−1 units; with the family that it then prints in.
 fn binary_nanos(whole: &str, fraction: &str, exponent: u32) -> (i128, SuffixFamily) {
     let largest = i128::from(i64::MAX);
-    let units = whole.bytes().fold(0i128, |n, b| (n * 10 + i128::from(b - b'0')).min(largest)) << exponent;
+    let units = whole
+        .bytes()
+        .fold(0i128, |n, b| (n * 10 + i128::from(b - b'0')).min(largest))
+        << exponent;
     // 0.abc × scale = (a × scale + (b × scale + (c × scale) / 10) / 10) / 10: no digit is lost, however many there are.
     let scale = NANOS_PER_UNIT << exponent;
     let mut inexact = false;
@@ -160,6 +182,10 @@ fn binary_nanos(whole: &str, fraction: &str, exponent: u32) -> (i128, SuffixFami
     });
     let nanos = units.min(largest) * NANOS_PER_UNIT + nanos + i128::from(inexact);
     let below_one = 0 < nanos && nanos < NANOS_PER_UNIT;
-    let family = if below_one { SuffixFamily::DecimalSi } else { SuffixFamily::BinarySi };
+    let family = if below_one {
+        SuffixFamily::DecimalSi
+    } else {
+        SuffixFamily::BinarySi
+    };
     (nanos.min(largest * NANOS_PER_UNIT), family)
 }

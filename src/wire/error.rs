@@ -122,12 +122,7 @@ impl WireError {
     }
 
     /// The server said no, with `text` as the body.
-    pub(super) fn refused(
-        attempted: &str,
-        code: StatusCode,
-        retry_after: Option<Duration>,
-        text: &[u8],
-    ) -> Self {
+    pub(super) fn refused(attempted: &str, code: StatusCode, retry_after: Option<Duration>, text: &[u8]) -> Self {
         let status: Option<Status> = serde_json::from_slice(text).ok();
         let said = status
             .as_ref()
@@ -146,9 +141,7 @@ impl WireError {
             .as_ref()
             .and_then(|status| status.details.as_ref())
             .map(|d| d.retry_after_seconds);
-        let asked_to_wait = asked_to_wait
-            .filter(|s| *s > 0)
-            .map(|s| Duration::from_secs(s.into()));
+        let asked_to_wait = asked_to_wait.filter(|s| *s > 0).map(|s| Duration::from_secs(s.into()));
         let refusal = Refusal {
             code,
             retry_after: retry_after.or(asked_to_wait),

@@ -21,9 +21,7 @@ pub fn path_and_query(path: &str, query: &[(&str, &str)]) -> String {
 fn encode(target: &mut String, text: &str) {
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' => {
-                target.push(byte.into())
-            }
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' => target.push(byte.into()),
             b' ' => target.push('+'),
             _ => write!(target, "%{byte:02X}").expect("writing to a String does not fail"),
         }
@@ -42,10 +40,7 @@ mod tests {
         ];
         let expected = "/apis/x?labelSelector=app%3Dweb%2C%21canary%2Ctier+in+%28a%2Cb%29";
         assert_eq!(path_and_query("/apis/x", &query), expected);
-        assert_eq!(
-            path_and_query("/x", &[("a", "1"), ("b", "é")]),
-            "/x?a=1&b=%C3%A9"
-        );
+        assert_eq!(path_and_query("/x", &[("a", "1"), ("b", "é")]), "/x?a=1&b=%C3%A9");
         assert_eq!(path_and_query("/x", &[]), "/x");
     }
 }

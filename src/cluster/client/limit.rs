@@ -24,11 +24,7 @@ pub struct RequestRate {
 /// A client that sends through `base`, with at most `concurrency` requests at a time.
 ///
 /// A request counts until its answer begins. Where the place of the last one is taken, requests wait in order.
-pub(super) fn limited(
-    base: &Client,
-    concurrency: NonZeroUsize,
-    rate: Option<Arc<Bucket>>,
-) -> Client {
+pub(super) fn limited(base: &Client, concurrency: NonZeroUsize, rate: Option<Arc<Bucket>>) -> Client {
     let namespace = base.default_namespace().to_owned();
     let base = base.clone();
     let send = service_fn(move |request: Request<Body>| {
@@ -70,9 +66,7 @@ impl Bucket {
         let start = (*full_at).max(now);
         *full_at = start + self.interval;
         // Saturating at `now`: within the burst there is no wait.
-        start
-            .checked_sub(self.slack)
-            .map_or(now, |turn| turn.max(now))
+        start.checked_sub(self.slack).map_or(now, |turn| turn.max(now))
     }
 }
 

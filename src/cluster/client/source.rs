@@ -39,9 +39,7 @@ pub enum ConfigError {
         known: String,
     },
     /// No context was asked for, and none is current.
-    #[error(
-        "{origin} has no current context: name one with --context, or set it with `kubectl config use-context`"
-    )]
+    #[error("{origin} has no current context: name one with --context, or set it with `kubectl config use-context`")]
     NoCurrentContext {
         /// The file.
         origin: String,
@@ -108,27 +106,19 @@ impl Source {
     }
 
     fn check_context(&self, kubeconfig: &Kubeconfig, origin: &str) -> Result<(), ConfigError> {
-        let Some(context) = self.context.as_ref().or(kubeconfig
-            .current_context
+        let Some(context) = self
+            .context
             .as_ref()
-            .filter(|c| !c.is_empty()))
+            .or(kubeconfig.current_context.as_ref().filter(|c| !c.is_empty()))
         else {
             return Err(ConfigError::NoCurrentContext {
                 origin: origin.to_owned(),
             });
         };
-        if kubeconfig
-            .contexts
-            .iter()
-            .any(|named| named.name == *context)
-        {
+        if kubeconfig.contexts.iter().any(|named| named.name == *context) {
             return Ok(());
         }
-        let mut known: Vec<_> = kubeconfig
-            .contexts
-            .iter()
-            .map(|named| named.name.as_str())
-            .collect();
+        let mut known: Vec<_> = kubeconfig.contexts.iter().map(|named| named.name.as_str()).collect();
         known.sort_unstable();
         let known = if known.is_empty() {
             "none".to_owned()
@@ -191,10 +181,7 @@ users:
     fn a_context_that_is_not_there_is_refused_with_those_that_are() {
         assert_eq!(refusal(TWO_CONTEXTS, Some("live")), None);
         let text = refusal(TWO_CONTEXTS, Some("prod")).unwrap();
-        assert_eq!(
-            text,
-            "kubeconfig x has no context \"prod\"; it has live, test"
-        );
+        assert_eq!(text, "kubeconfig x has no context \"prod\"; it has live, test");
         let text = refusal(TWO_CONTEXTS, None).unwrap();
         assert!(
             text.starts_with("kubeconfig x has no current context: name one with --context"),
@@ -211,9 +198,6 @@ users:
             context: None,
         };
         let text = source.load().await.unwrap_err().to_string();
-        assert!(
-            text.starts_with("read kubeconfig /nowhere/config: "),
-            "{text}"
-        );
+        assert!(text.starts_with("read kubeconfig /nowhere/config: "), "{text}");
     }
 }

@@ -1,0 +1,323 @@
+//! A decision and its write's outcome: the status, the Events, the new memory.
+//!
+//! Source: Kubernetes v1.36 `horizontal.go`, `reconcileAutoscaler`; specification sections 5.4, 5.6 and 6.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::derivation::{Branch, Combined, Derivation, Stabilized};
+use super::{Conclusion, Decision, Event, EventKind, Settings, SyncError, WriteOutcome, reasons, stabilize, words};
+use crate::memory::{Direction, Memory};
+use crate::observe::{Condition, ConditionStatus, Observation, ScaleFailure, Status};
+use crate::spec::Spec;
+
+/// What `decision` comes to, now that its write's `outcome` is known. `memory` is the one that it was made with.
+///
+/// A scale event is remembered only where the write succeeded, a recommendation also where it failed; nothing is where
+/// the count could not be decided.
+pub fn conclude(
+    spec: &Spec,
+    seen: &Observation,
+    decision: &Decision,
+    outcome: &WriteOutcome,
+    memory: Memory,
+    settings: &Settings,
+    now: Timestamp,
+) -> Conclusion {
+    let now_in_seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let mut c = Concluding {
+        spec,
+        derivation: &decision.derivation,
+        settings,
+        now: now_in_seconds,
+        status: seen.status.clone(),
+        events: Vec::new(),
+        events_after_status: Vec::new(),
+        error: None,
+    };
+    c.all(decision, outcome);
+    Conclusion {
+        memory: remember(spec, decision, outcome, memory, settings, now),
+        status: c.status,
+        events: c.events,
+        events_after_status: c.events_after_status,
+        error: c.error,
+    }
+}
+
+/// The memory after the decision.
+fn remember(
+    spec: &Spec,
+    decision: &Decision,
+    outcome: &WriteOutcome,
+    mut memory: Memory,
+    settings: &Settings,
+    now: Timestamp,
+) -> Memory {
+    let derivation = &decision.derivation;
+    let old = stabilize::old_before(spec, settings, decision.at);
+    if let (true, Some(scale)) = (derivation.first_sync, &derivation.scale) {
+        memory.recommend(scale.spec_replicas, decision.at, old, settings.downscale_stabilization);
+    }
+    if let Some(stabilization) = &derivation.stabilization {
+        memory.recommend(
+            stabilization.recommendation,
+            decision.at,
+            old,
+            settings.downscale_stabilization,
+        );
+    }
+    if let (Some(write), WriteOutcome::Written, Some(behavior)) = (&decision.write, outcome, &spec.behavior) {
+        let (direction, rules) = match write.to > write.from {
+            true => (Direction::Up, &behavior.scale_up),
+            false => (Direction::Down, &behavior.scale_down),
+        };
+        let change = write.to.saturating_sub(write.from).saturating_abs();
+        memory.scaled(direction, change, now, rules);
+    }
+    memory
+}
+
+/// The conclusion while it is being drawn.
+struct Concluding<'a> {
+    spec: &'a Spec,
+    derivation: &'a Derivation,
+    settings: &'a Settings,
+    now: Timestamp,
+    status: Status,
+    events: Vec<Event>,
+    events_after_status: Vec<Event>,
+    error: Option<SyncError>,
+}
+
+use ConditionStatus::{False, True};
+use EventKind::{Normal, Warning};
+
+impl Concluding<'_> {
+    fn all(&mut self, decision: &Decision, outcome: &WriteOutcome) {
+        let derivation = self.derivation;
+        if let Branch::ScaleUnknown(failure) = &derivation.branch {
+            return self.scale_unknown(failure);
+        }
+        let current = derivation.scale.as_ref().map_or(0, |s| s.spec_replicas);
+        self.set(
+            reasons::ABLE_TO_SCALE,
+            True,
+            reasons::SUCCEEDED_GET_SCALE,
+            "the scale target's scale could be read",
+        );
+        // Kubernetes' controller drops it too.
+        self.status.observed_generation = None;
+        self.status.current_replicas = current;
+        self.status.current_metrics = derivation.metrics.iter().map(|m| m.status.clone()).collect();
+        match &derivation.branch {
+            Branch::ScaleUnknown(_) | Branch::AboveMax | Branch::BelowMin => {}
+            Branch::Disabled => self.disabled(),
+            Branch::SelectorFailed(failure) => {
+                let (event, condition, message) = words::selector_failure(failure);
+                self.event(Warning, event, &message);
+                self.set(reasons::SCALING_ACTIVE, False, condition, &message);
+                return self.no_count(message);
+            }
+            Branch::Metrics => {
+                if let Some(message) = self.metrics() {
+                    return self.no_count(message);
+                }
+            }
+        }
+        self.written(decision, outcome, current);
+    }
+
+    fn scale_unknown(&mut self, failure: &ScaleFailure) {
+        let message = failure.message();
+        self.event(Warning, reasons::FAILED_GET_SCALE, message);
+        let text = format!("the scale target's current scale could not be read: {message}");
+        self.set(reasons::ABLE_TO_SCALE, False, reasons::FAILED_GET_SCALE, &text);
+        self.error = Some(match failure {
+            ScaleFailure::BadApiVersion(_) => SyncError::Spec(text),
+            ScaleFailure::NoKind(_) | ScaleFailure::NotRead(_) => SyncError::Internal(text),
+        });
+    }
+
+    fn disabled(&mut self) {
+        let message = "scaling is disabled since the replica count of the target is zero";
+        self.set(reasons::SCALING_ACTIVE, False, reasons::SCALING_DISABLED, message);
+        if !self.settings.scale_to_zero {
+            self.remove(reasons::SCALED_TO_ZERO);
+        }
+    }
+
+    /// Conditions and Events of metrics, windows and limits; a text where they give no count.
+    fn metrics(&mut self) -> Option<String> {
+        let derivation = self.derivation;
+        let mut first_failure = None;
+        for (metric, spec) in derivation.metrics.iter().zip(&self.spec.metrics) {
+            let Err(failure) = &metric.proposal else { continue };
+            let reason = words::metric_failure_reason(&spec.source);
+            let message = words::metric_failure(spec, &failure.message);
+            self.event(Warning, reason, &message);
+            first_failure.get_or_insert((reason, message));
+        }
+        let combination = derivation.combination?;
+        let failure = first_failure.map(|(reason, message)| {
+            let total = derivation.metrics.len();
+            let summary = format!(
+                "invalid metrics ({} invalid out of {total}), first error is: {message}",
+                combination.invalid
+            );
+            (reason, message, summary)
+        });
+        if combination.outcome != Combined::Recommended {
+            let (reason, message, summary) = failure?;
+            let text = format!("the replica count could not be computed: {message}");
+            self.set(reasons::SCALING_ACTIVE, False, reason, &text);
+            return Some(summary);
+        }
+        self.error = failure.map(|(_, _, summary)| SyncError::Internal(summary));
+        let winner = combination.winner.map_or("", |i| &derivation.metrics[i].metric);
+        let message = format!("a replica count could be calculated from {winner}");
+        self.set(reasons::SCALING_ACTIVE, True, reasons::VALID_METRIC_FOUND, &message);
+        if let Some(stabilization) = derivation.stabilization {
+            let (reason, message) = match stabilization.held {
+                None => (
+                    reasons::READY_FOR_NEW_SCALE,
+                    "no stabilization window holds the recommended size",
+                ),
+                Some(Stabilized::Down) => (
+                    reasons::SCALE_DOWN_STABILIZED,
+                    "recent recommendations were higher than current one, applying the highest recent recommendation",
+                ),
+                Some(Stabilized::Up) => (
+                    reasons::SCALE_UP_STABILIZED,
+                    "recent recommendations were lower than current one, applying the lowest recent recommendation",
+                ),
+            };
+            self.set(reasons::ABLE_TO_SCALE, True, reason, message);
+        }
+        if let (Some(limit), Some(stabilization)) = (&derivation.limit, derivation.stabilization) {
+            let (reason, message) = words::limited(limit.limited);
+            let holds = if limit.desired == stabilization.stabilized {
+                False
+            } else {
+                True
+            };
+            self.set(reasons::SCALING_LIMITED, holds, reason, message);
+        }
+        None
+    }
+
+    /// No count: what was wanted before stays wanted.
+    fn no_count(&mut self, message: String) {
+        self.events_after_status.push(Event {
+            kind: Warning,
+            reason: reasons::FAILED_COMPUTE_METRICS_REPLICAS,
+            message: message.clone(),
+        });
+        self.error = Some(SyncError::Internal(format!(
+            "failed to compute desired number of replicas for {}: {message}",
+            self.spec.key
+        )));
+    }
+
+    fn written(&mut self, decision: &Decision, outcome: &WriteOutcome, current: i32) {
+        let Some(write) = &decision.write else {
+            self.status.desired_replicas = current;
+            return;
+        };
+        match outcome {
+            WriteOutcome::Failed(problem) => {
+                let message = format!("New size: {}; reason: {}; error: {problem}", write.to, write.reason);
+                self.event(Warning, reasons::FAILED_RESCALE, &message);
+                let text = format!("the scale target's scale could not be written: {problem}");
+                self.set(reasons::ABLE_TO_SCALE, False, reasons::FAILED_UPDATE_SCALE, &text);
+                self.error = Some(SyncError::Internal(format!(
+                    "failed to rescale {}: {problem}",
+                    self.spec.key
+                )));
+            }
+            WriteOutcome::Written | WriteOutcome::NotDue => {
+                let text = format!("the scale target's scale was set to {}", write.to);
+                self.set(reasons::ABLE_TO_SCALE, True, reasons::SUCCEEDED_RESCALE, &text);
+                let message = format!("New size: {}; reason: {}", write.to, write.reason);
+                self.event(Normal, reasons::SUCCESSFUL_RESCALE, &message);
+                self.scaled_to_zero(write.from, write.to);
+                self.status.desired_replicas = write.to;
+                self.status.last_scale_time = Some(self.now);
+            }
+        }
+    }
+
+    fn scaled_to_zero(&mut self, from: i32, to: i32) {
+        if !self.settings.scale_to_zero {
+            return self.remove(reasons::SCALED_TO_ZERO);
+        }
+        let ours = from > 0 && to == 0 && self.spec.min_replicas == 0 && self.spec.has_object_or_external_metric();
+        if ours {
+            self.set(
+                reasons::SCALED_TO_ZERO,
+                True,
+                reasons::SCALED_TO_ZERO,
+                "the autoscaler set the count to zero",
+            );
+        } else {
+            let message = "the autoscaler did not set the count to zero";
+            self.set(reasons::SCALED_TO_ZERO, False, reasons::NOT_SCALED_TO_ZERO, message);
+        }
+    }
+
+    fn event(&mut self, kind: EventKind, reason: &'static str, message: &str) {
+        self.events.push(Event {
+            kind,
+            reason,
+            message: message.to_owned(),
+        });
+    }
+
+    /// Sets a condition. Each setting that changes its status moves the transition time, also when a later one in the
+    /// same sync changes it back, as in Kubernetes.
+    fn set(&mut self, kind: &'static str, status: ConditionStatus, reason: &'static str, message: &str) {
+        match self.status.conditions.iter_mut().find(|c| &*c.kind == kind) {
+            Some(condition) => {
+                if condition.status != status {
+                    condition.status = status;
+                    condition.last_transition = Some(self.now);
+                }
+                if &*condition.reason != reason {
+                    condition.reason = Arc::from(reason);
+                }
+                if condition.message != message {
+                    condition.message = message.to_owned();
+                }
+            }
+            None => self.status.conditions.push(Condition {
+                kind: kind.into(),
+                status,
+                reason: reason.into(),
+                message: message.to_owned(),
+                last_transition: Some(self.now),
+            }),
+        }
+    }
+
+    fn remove(&mut self, kind: &str) {
+        self.status.conditions.retain(|c| &*c.kind != kind);
+    }
+}
+
+impl Conclusion {
+    /// All Events in order, given whether the status write failed, and with what message.
+    pub fn events_in_order(&self, status_failure: Option<&str>) -> Vec<Event> {
+        let failed = status_failure.map(|message| Event {
+            kind: Warning,
+            reason: reasons::FAILED_UPDATE_STATUS,
+            message: message.to_owned(),
+        });
+        self.events
+            .iter()
+            .cloned()
+            .chain(failed)
+            .chain(self.events_after_status.iter().cloned())
+            .collect()
+    }
+}
