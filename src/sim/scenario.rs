@@ -193,6 +193,18 @@ pub struct ExternalValue {
     pub value: crate::quantity::Quantity,
 }
 
+impl ExternalValue {
+    /// The value as the metrics API answers it.
+    pub(super) fn as_answered(&self) -> crate::metrics::external::ExternalValue {
+        crate::metrics::external::ExternalValue {
+            metric: self.metric_name.as_str().into(),
+            labels: self.metric_labels.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect(),
+            at: None,
+            value: self.value.milli(),
+        }
+    }
+}
+
 /// What one sync of one autoscaler should do.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
