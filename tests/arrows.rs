@@ -17,6 +17,7 @@ use tokens::{Token, tokens};
 /// The rooms, topmost first. Those of one line do not know each other.
 const ROOMS: &[&[&str]] = &[
     &["quantity"],
+    &["duration"],
     &["selector"],
     &["spec"],
     &["observe"],
@@ -36,7 +37,7 @@ const ROOMS: &[&[&str]] = &[
 
 /// The rooms of pure values.
 const CORE: &[&str] = &[
-    "quantity", "selector", "spec", "observe", "memory", "decide", "render", "settings",
+    "quantity", "duration", "selector", "spec", "observe", "memory", "decide", "render", "settings",
 ];
 
 /// What core rooms must not name, as paths of identifiers.
