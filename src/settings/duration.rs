@@ -2,18 +2,6 @@
 
 use std::time::Duration;
 
-/// The units that Go knows, in nanoseconds.
-const GO_UNITS: [(&str, f64); 8] = [
-    ("ns", 1.0),
-    ("us", 1e3),
-    ("µs", 1e3),
-    ("μs", 1e3),
-    ("ms", 1e6),
-    ("s", 1e9),
-    ("m", 60e9),
-    ("h", 3600e9),
-];
-
 /// Reads a duration of at least 0.
 ///
 /// # Errors
@@ -21,16 +9,14 @@ const GO_UNITS: [(&str, f64); 8] = [
 /// What is wrong with `text`, as the end of a sentence that begins with it.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let text = text.trim();
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
     if text.starts_with('-') {
         return Err("is negative".into());
     }
-    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+    if !text.is_empty() && text != "0" && text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return Err(format!("has no unit ({text}s?)"));
     }
-    if let Some(duration) = go(text) {
+    // Go's form first: it has fractions, and humantime has not.
+    if let Some(duration) = crate::duration::parse(text).and_then(|duration| Duration::try_from(duration).ok()) {
         return Ok(duration);
     }
     // humantime reads M as a month; whoever writes 5M here means minutes.
@@ -38,25 +24,6 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         return Err("has the unit M (m is a minute)".into());
     }
     humantime::parse_duration(text).map_err(|_| "is no duration".into())
-}
-
-/// Go's own form, with fractions: humantime has none. (Go's `time.ParseDuration`.)
-fn go(text: &str) -> Option<Duration> {
-    let mut rest = text.strip_prefix('+').unwrap_or(text);
-    let mut nanos = 0.0;
-    while !rest.is_empty() {
-        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (value, after) = rest.split_at(number);
-        let end = after
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(after.len());
-        let (unit, next) = after.split_at(end);
-        let (_, scale) = GO_UNITS.iter().find(|(name, _)| *name == unit)?;
-        nanos += value.parse::<f64>().ok()? * scale;
-        rest = next;
-    }
-    // Go's own durations end at 2^63 ns; whole nanoseconds below 2^53 (104 days) are exact in f64.
-    (!text.is_empty() && nanos < 9.2e18).then(|| Duration::from_nanos(nanos as u64))
 }
 
 /// Prints a duration so that [`parse`] reads the same one: `1m 30s` without its blank.

@@ -30,7 +30,7 @@ pub fn page() -> String {
 const PAGE_HEAD: &str = "\
 # Settings
 
-<!-- Written by `UPDATE_EXPECT=1 cargo test --test cli`; do not edit. -->
+<!-- Written by `UPDATE_EXPECT=1 cargo test --test generated`; do not edit. -->
 
 Each setting has one name: `sync-period` is the key `sync-period` in the configuration file (`--config FILE`, YAML), the
 flag `--sync-period` and the environment variable `TRIMTAB_SYNC_PERIOD`. Flags win over the environment, the environment
@@ -64,7 +64,7 @@ fn code_list(default: &str) -> String {
 pub fn default_file() -> String {
     let mut text = String::from(
         "# Every setting of trimtab at its default. A file needs to hold only what differs.\n\
-         # Written by `UPDATE_EXPECT=1 cargo test --test cli`; do not edit.\n",
+         # Written by `UPDATE_EXPECT=1 cargo test --test generated`; do not edit.\n",
     );
     for section in Section::ALL {
         let _ = write!(text, "\n# {}\n", section.title());

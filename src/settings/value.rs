@@ -116,9 +116,7 @@ impl Value for NonZeroU32 {
     const PLACEHOLDER: &'static str = "COUNT";
     const ALLOWED: &'static str = "a whole number of at least 1";
     fn read(items: &[&str]) -> Result<Self, (usize, String)> {
-        one(items, |text| {
-            text.parse().map_err(|_| "is not a whole number of at least 1".into())
-        })
+        one(items, |text| text.parse().map_err(|_| "is not a count".into()))
     }
     fn shown(&self) -> serde_json::Value {
         json!(self)
