@@ -1,0 +1,3 @@
+//! The loop: when to sync, what to ask, decide, act.
+
+pub mod report;
