@@ -19,3 +19,4 @@ pub mod memory;
 pub mod decide;
 pub mod wire;
 pub mod cluster;
+pub mod controller;
