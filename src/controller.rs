@@ -1,5 +1,5 @@
 //! The loop: when to sync; gather, decide, act.
 
 pub mod compare;
-pub mod gather;
+pub mod report;
 pub mod schedule;
