@@ -3,3 +3,6 @@
 pub mod client;
 pub mod resource;
 pub mod scale;
+#[cfg(test)]
+mod script;
+pub mod watch;
