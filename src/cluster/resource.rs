@@ -19,11 +19,7 @@ pub struct Collection {
 impl Collection {
     /// The URL path of the collection in one namespace, or in the whole cluster.
     pub fn path(&self, namespace: Option<&str>) -> String {
-        let Self {
-            group,
-            version,
-            plural,
-        } = self;
+        let Self { group, version, plural } = self;
         let root = if group.is_empty() {
             "/api".to_owned()
         } else {

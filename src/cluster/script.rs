@@ -21,8 +21,6 @@ pub(crate) enum Answer {
     Open(String),
     /// Success, and a body that breaks off with an error after this.
     Broken(String),
-    /// Nothing, for ever.
-    Silence,
 }
 
 /// A script of answers, given in order; when they are used up, nothing is answered any more.
@@ -41,11 +39,6 @@ impl Script {
         script
     }
 
-    /// Gives one answer more.
-    pub(crate) fn then(&self, answer: Answer) {
-        self.answers.lock().push_back(answer);
-    }
-
     /// Every request so far, as `GET /path?query`.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().clone()
@@ -61,7 +54,7 @@ impl Script {
             let answer = script.answers.lock().pop_front();
             async move {
                 let (code, frames): (u16, Frames) = match answer {
-                    None | Some(Answer::Silence) => std::future::pending().await,
+                    None => std::future::pending().await,
                     Some(Answer::Whole(code, text)) => (code, frame(text).boxed()),
                     Some(Answer::Open(text)) => (200, frame(text).chain(stream::pending()).boxed()),
                     Some(Answer::Broken(text)) => {
@@ -82,8 +75,6 @@ impl Script {
     }
 }
 
-fn frame(
-    text: String,
-) -> impl StreamExt<Item = Result<http_body::Frame<Bytes>, std::io::Error>> + Send {
+fn frame(text: String) -> impl StreamExt<Item = Result<http_body::Frame<Bytes>, std::io::Error>> + Send {
     stream::iter([Ok(http_body::Frame::data(Bytes::from(text)))])
 }

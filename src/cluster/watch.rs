@@ -179,10 +179,7 @@ impl Trouble {
     /// The server does not know how to stream a list: WatchList is off, or it is of before v1.32.
     fn refuses_streamed_lists(&self) -> bool {
         match self {
-            Self::Wire(error) => matches!(
-                error.failure(),
-                WireFailure::BadRequest | WireFailure::Invalid
-            ),
+            Self::Wire(error) => matches!(error.failure(), WireFailure::BadRequest | WireFailure::Invalid),
             _ => false,
         }
     }
@@ -212,11 +209,6 @@ impl WatchHandle {
         self.monitor.health()
     }
 
-    /// Says that the watch's task is gone, which it never is of itself.
-    pub(super) fn ended(&self, message: String) {
-        self.monitor.failed("Ended", message);
-    }
-
     /// Waits until everything has been read once.
     pub async fn ready(&self) {
         self.progressed(|progress| progress.ready).await;
@@ -224,8 +216,7 @@ impl WatchHandle {
 
     /// Waits until everything has been read once, or a first try has failed.
     pub async fn ready_or_failed(&self) {
-        self.progressed(|progress| progress.ready || progress.tried)
-            .await;
+        self.progressed(|progress| progress.ready || progress.tried).await;
     }
 
     async fn progressed(&self, enough: impl FnMut(&Progress) -> bool) {
@@ -243,18 +234,14 @@ impl<S: Store> Watch<S> {
         options: WatchOptions,
     ) -> (Self, WatchHandle) {
         let resource = S::Object::COLLECTION.to_string();
-        let seed = resource
-            .bytes()
-            .chain(namespace.iter().flat_map(|n| n.bytes()));
+        let seed = resource.bytes().chain(namespace.iter().flat_map(|n| n.bytes()));
         let seed = seed.fold(options.seed, |seed, byte| {
             (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
         let monitor = Arc::new(Monitor::new(resource, namespace.clone()));
         let mut backoff = Backoff::new(seed);
         let (least, most) = WATCH_SECONDS;
-        let seconds = (least + (most - least) * backoff.random())
-            .floor()
-            .to_string();
+        let seconds = (least + (most - least) * backoff.random()).floor().to_string();
         let watch = Self {
             client,
             store,
@@ -328,28 +315,19 @@ impl<S: Store> Watch<S> {
             ("timeoutSeconds", &self.seconds),
         ];
         query.extend_from_slice(more);
-        let target = wire::path_and_query(
-            &S::Object::COLLECTION.path(self.namespace.as_deref()),
-            &query,
-        );
+        let target = wire::path_and_query(&S::Object::COLLECTION.path(self.namespace.as_deref()), &query);
         let mut request = wire::request(Method::GET, &target, Vec::new())?;
         // Servers from v1.37 on compress each event by itself, of which tower-http would read the first only.
-        request.headers_mut().insert(
-            header::ACCEPT_ENCODING,
-            HeaderValue::from_static("identity"),
-        );
-        Ok(Lines::new(
-            wire::open(&self.client, request, OPEN_PATIENCE).await?,
-        ))
+        request
+            .headers_mut()
+            .insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        Ok(Lines::new(wire::open(&self.client, request, OPEN_PATIENCE).await?))
     }
 
     /// Reads a list that comes as the beginning of a watch; the watch goes on behind it.
     async fn streamed_list(&mut self) -> Result<Lines, Trouble> {
         let deadline = Instant::now() + LIST_PATIENCE;
-        let streamed = [
-            ("sendInitialEvents", "true"),
-            ("resourceVersionMatch", "NotOlderThan"),
-        ];
+        let streamed = [("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan")];
         let mut lines = self.open(&streamed).await?;
         let mut relist = S::Relist::default();
         loop {
@@ -438,9 +416,7 @@ impl<S: Store> Watch<S> {
                     self.advance(object.resource_version());
                     self.store.delete(object);
                 }
-                Ok(Event::Bookmark {
-                    resource_version, ..
-                }) => self.advance(&resource_version),
+                Ok(Event::Bookmark { resource_version, .. }) => self.advance(&resource_version),
                 Ok(Event::Refused(status)) => return Err(Trouble::Refused(status)),
                 Err(error) => self.skip(&error),
             }
@@ -476,9 +452,7 @@ impl<S: Store> Watch<S> {
                 Some(namespace) => format!("in namespace {namespace} (by a Role there)"),
                 None => "in all namespaces (by a ClusterRole)".to_owned(),
             };
-            message.push_str(&format!(
-                "; grant the verbs list and watch on {resource} {place}"
-            ));
+            message.push_str(&format!("; grant the verbs list and watch on {resource} {place}"));
         }
         // Too old a resource version is in the nature of watches.
         let expected = trouble.needs_a_list();

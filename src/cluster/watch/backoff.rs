@@ -71,13 +71,7 @@ mod tests {
     #[test]
     fn a_server_may_ask_for_more_but_not_for_ever() {
         let mut backoff = Backoff::new(1);
-        assert_eq!(
-            backoff.wait(Some(Duration::from_secs(7))),
-            Duration::from_secs(7)
-        );
-        assert_eq!(
-            backoff.wait(Some(Duration::from_secs(7_000))),
-            LONGEST_ASKED
-        );
+        assert_eq!(backoff.wait(Some(Duration::from_secs(7))), Duration::from_secs(7));
+        assert_eq!(backoff.wait(Some(Duration::from_secs(7_000))), LONGEST_ASKED);
     }
 }

@@ -56,8 +56,7 @@ struct RawMetadata {
 
 /// Reads one line.
 pub(super) fn read_event<T: DeserializeOwned>(line: &str) -> Result<Event<T>, Unreadable> {
-    let raw: RawEvent<T> =
-        serde_json::from_str(line).map_err(|error| Unreadable(error.to_string()))?;
+    let raw: RawEvent<T> = serde_json::from_str(line).map_err(|error| Unreadable(error.to_string()))?;
     Ok(match raw {
         RawEvent::Added(object) | RawEvent::Modified(object) => Event::Applied(object),
         RawEvent::Deleted(object) => Event::Deleted(object),
@@ -100,20 +99,12 @@ struct RawListMetadata {
 /// Reads a page. An object that cannot be read costs that object, not the page.
 pub(super) fn read_page<T: DeserializeOwned>(body: &[u8]) -> Result<Page<T>, Unreadable> {
     let text = std::str::from_utf8(body).map_err(|error| Unreadable(error.to_string()))?;
-    let raw: RawPage<'_> =
-        serde_json::from_str(text).map_err(|error| Unreadable(error.to_string()))?;
-    let read = |item: &RawValue| {
-        serde_json::from_str(item.get()).map_err(|error| Unreadable(error.to_string()))
-    };
+    let raw: RawPage<'_> = serde_json::from_str(text).map_err(|error| Unreadable(error.to_string()))?;
+    let read = |item: &RawValue| serde_json::from_str(item.get()).map_err(|error| Unreadable(error.to_string()));
     Ok(Page {
         resource_version: raw.metadata.resource_version,
         rest: raw.metadata.rest,
-        items: raw
-            .items
-            .unwrap_or_default()
-            .into_iter()
-            .map(read)
-            .collect(),
+        items: raw.items.unwrap_or_default().into_iter().map(read).collect(),
     })
 }
 
@@ -129,15 +120,9 @@ mod tests {
     #[test]
     fn each_type_of_event_is_known() {
         let event = |line| read_event::<Named>(line).unwrap();
-        assert!(
-            matches!(event(r#"{"type":"ADDED","object":{"name":"a"}}"#), Event::Applied(o) if o.name == "a")
-        );
-        assert!(
-            matches!(event(r#"{"object":{"name":"b"},"type":"MODIFIED"}"#), Event::Applied(o) if o.name == "b")
-        );
-        assert!(
-            matches!(event(r#"{"type":"DELETED","object":{"name":"c"}}"#), Event::Deleted(o) if o.name == "c")
-        );
+        assert!(matches!(event(r#"{"type":"ADDED","object":{"name":"a"}}"#), Event::Applied(o) if o.name == "a"));
+        assert!(matches!(event(r#"{"object":{"name":"b"},"type":"MODIFIED"}"#), Event::Applied(o) if o.name == "b"));
+        assert!(matches!(event(r#"{"type":"DELETED","object":{"name":"c"}}"#), Event::Deleted(o) if o.name == "c"));
         let line = r#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"9",
             "annotations":{"k8s.io/initial-events-end":"true"}}}}"#;
         assert!(
@@ -161,10 +146,7 @@ mod tests {
         let page: Page<Named> =
             read_page(br#"{"metadata":{"resourceVersion":"5","continue":"x"},"items":[{"name":"a"},{},{"name":"b"}]}"#)
                 .unwrap();
-        assert_eq!(
-            (page.resource_version.as_str(), page.rest.as_str()),
-            ("5", "x")
-        );
+        assert_eq!((page.resource_version.as_str(), page.rest.as_str()), ("5", "x"));
         let names: Vec<_> = page
             .items
             .iter()

@@ -105,10 +105,7 @@ impl Monitor {
     pub(super) fn failed(&self, reason: &'static str, message: String) -> bool {
         let mut state = self.state.lock();
         let news = !matches!(&state.trouble, Some((former, _, _)) if *former == reason);
-        let since = state
-            .trouble
-            .as_ref()
-            .map_or_else(Instant::now, |(_, _, since)| *since);
+        let since = state.trouble.as_ref().map_or_else(Instant::now, |(_, _, since)| *since);
         state.trouble = Some((reason, message, since));
         drop(state);
         self.progress
@@ -134,14 +131,11 @@ impl Monitor {
             namespace: self.namespace.clone(),
             ready_for: state.ready_at.map(|at| at.elapsed()),
             heard_ago: state.heard_at.map(|at| at.elapsed()),
-            trouble: state
-                .trouble
-                .as_ref()
-                .map(|(reason, message, since)| WatchTrouble {
-                    reason,
-                    message: message.clone(),
-                    lasts: since.elapsed(),
-                }),
+            trouble: state.trouble.as_ref().map(|(reason, message, since)| WatchTrouble {
+                reason,
+                message: message.clone(),
+                lasts: since.elapsed(),
+            }),
             unreadable: state.unreadable,
             lists: state.lists,
         }

@@ -44,9 +44,7 @@ impl Lines {
             match self.take_line() {
                 Some(line) if line.is_empty() => continue,
                 Some(line) => {
-                    return String::from_utf8(line)
-                        .map(Some)
-                        .map_err(|_| LineError::NotUtf8);
+                    return String::from_utf8(line).map(Some).map_err(|_| LineError::NotUtf8);
                 }
                 None if self.buffer.len() > LINE_BYTES => return Err(LineError::TooLong),
                 None => {}
@@ -64,10 +62,7 @@ impl Lines {
     }
 
     fn take_line(&mut self) -> Option<Vec<u8>> {
-        let Some(found) = self.buffer[self.searched..]
-            .iter()
-            .position(|byte| *byte == b'\n')
-        else {
+        let Some(found) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') else {
             self.searched = self.buffer.len();
             return None;
         };

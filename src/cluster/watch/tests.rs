@@ -73,12 +73,7 @@ impl Running {
             streamed_lists,
             seed: 7,
         };
-        let (watch, handle) = Watch::new(
-            script.client(),
-            objects.clone(),
-            Some("shop".into()),
-            options,
-        );
+        let (watch, handle) = Watch::new(script.client(), objects.clone(), Some("shop".into()), options);
         Self {
             script,
             objects,
@@ -153,8 +148,7 @@ fn page(names: &[&str], version: &str, rest: &str) -> Answer {
     let items: Vec<_> = names.iter().map(|name| object(name, version)).collect();
     Answer::Whole(
         200,
-        json!({"metadata": {"resourceVersion": version, "continue": rest}, "items": items})
-            .to_string(),
+        json!({"metadata": {"resourceVersion": version, "continue": rest}, "items": items}).to_string(),
     )
 }
 
@@ -172,10 +166,7 @@ async fn a_streamed_list_appears_at_once_and_changes_follow() {
     let running = Running::start(true, [Answer::Open(list.clone())]);
     running.settle().await;
     assert_eq!(
-        (
-            running.objects().as_str(),
-            running.handle.health().is_ready()
-        ),
+        (running.objects().as_str(), running.handle.health().is_ready()),
         ("", false)
     );
 
@@ -191,29 +182,17 @@ async fn a_streamed_list_appears_at_once_and_changes_follow() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_ends_the_watch_is_asked_to_go_on_from_there() {
     let list = event("ADDED", "a", "1") + &bookmark("5", true);
-    let running = Running::start(
-        true,
-        [Answer::Broken(list), Answer::Open(event("ADDED", "b", "8"))],
-    );
+    let running = Running::start(true, [Answer::Broken(list), Answer::Open(event("ADDED", "b", "8"))]);
     running.after(1).await;
     assert_eq!(running.objects(), "a@1 b@8");
-    assert_eq!(
-        running.asked(),
-        ["sendInitialEvents=true", "resourceVersion=5"]
-    );
-    assert_eq!(
-        (running.trouble(), running.handle.health().lists),
-        (None, 1)
-    );
+    assert_eq!(running.asked(), ["sendInitialEvents=true", "resourceVersion=5"]);
+    assert_eq!((running.trouble(), running.handle.health().lists), (None, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn too_old_a_version_means_a_new_list_and_what_it_lacks_is_gone() {
-    let gone =
-        json!({"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}})
-            .to_string();
-    let first =
-        event("ADDED", "a", "1") + &event("ADDED", "b", "2") + &bookmark("5", true) + &gone + "\n";
+    let gone = json!({"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}}).to_string();
+    let first = event("ADDED", "a", "1") + &event("ADDED", "b", "2") + &bookmark("5", true) + &gone + "\n";
     let second = event("ADDED", "b", "9") + &bookmark("9", true);
     let running = Running::start(true, [Answer::Open(first), Answer::Open(second)]);
     running.settle().await;
@@ -222,17 +201,13 @@ async fn too_old_a_version_means_a_new_list_and_what_it_lacks_is_gone() {
         ("a@1 b@2", Some("Gone"))
     );
     running.after(1).await;
-    assert_eq!(
-        (running.objects().as_str(), running.trouble()),
-        ("b@9", None)
-    );
+    assert_eq!((running.objects().as_str(), running.trouble()), ("b@9", None));
     assert_eq!(running.handle.health().lists, 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_without_streamed_lists_is_read_in_pages_from_then_on() {
-    let gone =
-        json!({"type": "ERROR", "object": {"kind": "Status", "code": 410}}).to_string() + "\n";
+    let gone = json!({"type": "ERROR", "object": {"kind": "Status", "code": 410}}).to_string() + "\n";
     let running = Running::start(
         true,
         [
@@ -261,14 +236,7 @@ async fn a_server_without_streamed_lists_is_read_in_pages_from_then_on() {
 #[tokio::test(start_paused = true)]
 async fn a_list_that_never_ends_is_read_in_pages() {
     let stuck = Answer::Open(event("ADDED", "a", "1"));
-    let running = Running::start(
-        true,
-        [
-            stuck,
-            page(&["a", "b"], "4", ""),
-            Answer::Open(String::new()),
-        ],
-    );
+    let running = Running::start(true, [stuck, page(&["a", "b"], "4", ""), Answer::Open(String::new())]);
     running.after(10).await;
     assert!(!running.handle.health().is_ready());
     running.after(6).await;
@@ -280,21 +248,12 @@ async fn a_watch_that_says_nothing_is_opened_again() {
     let list = Answer::Open(event("ADDED", "a", "1") + &bookmark("5", true));
     let running = Running::start(true, [list, Answer::Open(bookmark("6", false))]);
     running.after(80).await;
-    assert_eq!(
-        running.handle.health().heard_ago,
-        Some(Duration::from_secs(80))
-    );
+    assert_eq!(running.handle.health().heard_ago, Some(Duration::from_secs(80)));
     running.after(11).await;
     assert_eq!(running.trouble(), Some("Silent"));
     running.after(1).await;
-    assert_eq!(
-        (running.trouble(), running.objects().as_str()),
-        (None, "a@1")
-    );
-    assert_eq!(
-        running.asked(),
-        ["sendInitialEvents=true", "resourceVersion=5"]
-    );
+    assert_eq!((running.trouble(), running.objects().as_str()), (None, "a@1"));
+    assert_eq!(running.asked(), ["sendInitialEvents=true", "resourceVersion=5"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -303,8 +262,7 @@ async fn what_is_forbidden_says_which_right_is_missing_and_is_tried_again() {
     running.handle.ready_or_failed().await;
     let trouble = running.handle.health().trouble.unwrap();
     assert_eq!(trouble.reason, "Forbidden");
-    let help =
-        "; grant the verbs list and watch on things.apps in namespace shop (by a Role there)";
+    let help = "; grant the verbs list and watch on things.apps in namespace shop (by a Role there)";
     assert!(trouble.message.ends_with(help), "{}", trouble.message);
     running.handle.ready().await;
     assert_eq!((running.trouble(), running.objects().as_str()), (None, ""));
@@ -320,10 +278,7 @@ async fn waits_between_tries_are_bounded() {
     let tries = running.script.asked().len();
     assert!((40..90).contains(&tries), "{tries} tries in ten minutes");
     let trouble = running.handle.health().trouble.unwrap();
-    assert_eq!(
-        (trouble.reason, trouble.lasts.as_secs()),
-        ("Unavailable", 600)
-    );
+    assert_eq!((trouble.reason, trouble.lasts.as_secs()), ("Unavailable", 600));
 }
 
 #[tokio::test(start_paused = true)]
@@ -333,10 +288,7 @@ async fn an_object_that_cannot_be_read_is_counted_and_left_out() {
     let running = Running::start(true, [Answer::Open(list)]);
     running.settle().await;
     assert_eq!(
-        (
-            running.objects().as_str(),
-            running.handle.health().unreadable
-        ),
+        (running.objects().as_str(), running.handle.health().unreadable),
         ("a@1", 2)
     );
 }
