@@ -5,3 +5,9 @@ pub mod events;
 pub mod resource;
 pub mod scale;
 pub mod status;
+pub mod pods;
+pub mod resource;
+pub mod scale;
+#[cfg(test)]
+mod script;
+pub mod watch;

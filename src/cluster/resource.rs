@@ -3,6 +3,41 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// All objects of one kind, by the name of their resource in the API.
+///
+/// Prints as `kubectl` calls it: `deployments.apps`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Collection {
+    /// The API group; empty for the core group.
+    pub group: &'static str,
+    /// The version.
+    pub version: &'static str,
+    /// The resource's name, such as `deployments`.
+    pub plural: &'static str,
+}
+
+impl Collection {
+    /// The URL path of the collection in one namespace, or in the whole cluster.
+    pub fn path(&self, namespace: Option<&str>) -> String {
+        let Self { group, version, plural } = self;
+        let root = if group.is_empty() {
+            "/api".to_owned()
+        } else {
+            format!("/apis/{group}")
+        };
+        match namespace {
+            Some(namespace) => format!("{root}/{version}/namespaces/{namespace}/{plural}"),
+            None => format!("{root}/{version}/{plural}"),
+        }
+    }
+}
+
+impl fmt::Display for Collection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print_resource(f, self.plural, self.group)
+    }
+}
+
 /// One object that has a `scale` subresource, by the name of its resource in the API.
 ///
 /// Prints as people write it: `deployments.apps shop/web`.
@@ -40,11 +75,15 @@ impl ScaleResource {
 
 impl fmt::Display for ScaleResource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.plural)?;
-        if !self.group.is_empty() {
-            write!(f, ".{}", self.group)?;
-        }
+        print_resource(f, &self.plural, &self.group)?;
         write!(f, " {}/{}", self.namespace, self.name)
+    }
+}
+
+fn print_resource(f: &mut fmt::Formatter<'_>, plural: &str, group: &str) -> fmt::Result {
+    match group {
+        "" => f.write_str(plural),
+        group => write!(f, "{plural}.{group}"),
     }
 }
 
@@ -60,6 +99,27 @@ mod tests {
             namespace: "shop".into(),
             name: "web".into(),
         }
+    }
+
+    #[test]
+    fn a_collection_is_in_one_namespace_or_in_all() {
+        let pods = Collection {
+            group: "",
+            version: "v1",
+            plural: "pods",
+        };
+        assert_eq!(pods.path(None), "/api/v1/pods");
+        assert_eq!(pods.path(Some("shop")), "/api/v1/namespaces/shop/pods");
+        let deployments = Collection {
+            group: "apps",
+            version: "v1",
+            plural: "deployments",
+        };
+        assert_eq!(deployments.path(None), "/apis/apps/v1/deployments");
+        assert_eq!(
+            (pods.to_string(), deployments.to_string()),
+            ("pods".into(), "deployments.apps".into())
+        );
     }
 
     #[test]

@@ -1,0 +1,468 @@
+//! One watch: a list, then every change, for as long as the process runs.
+//!
+//! Not kube's `watcher`, for four reasons: that has no bound for a line, none for the time of a list, keeps bookmarks to
+//! itself (so that a watch that is up cannot be told from one that is dead), and never falls back from streamed lists.
+
+mod backoff;
+mod event;
+mod health;
+mod lines;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, Method, header};
+use kube::Client;
+use kube::core::Status;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::{debug, warn};
+
+use super::resource::Collection;
+use crate::wire::{self, Limits, WireError, WireFailure};
+use backoff::Backoff;
+use event::{Event, Unreadable, read_event, read_page};
+use health::{Monitor, Progress};
+pub use health::{WatchHealth, WatchTrouble};
+use lines::{LineError, Lines};
+
+/// From the request for a watch to its first byte.
+const OPEN_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A watch that says nothing for so long is taken for dead: API servers send a bookmark a minute.
+const SILENCE: Duration = Duration::from_secs(90);
+
+/// The same while the list is streamed: the server has everything at hand then.
+const LIST_SILENCE: Duration = Duration::from_secs(15);
+
+/// The most time for a streamed list: 100,000 pods take some 15 s.
+const LIST_PATIENCE: Duration = Duration::from_secs(180);
+
+/// So many streamed lists may break off before pages are tried: something between us and the server may cut them.
+const BROKEN_LISTS: u32 = 3;
+
+/// A server ends each watch after five to ten minutes, as client-go asks it to: clients spread over servers again.
+const WATCH_SECONDS: (f64, f64) = (300.0, 600.0);
+
+/// A watch that ends sooner is a failure: to begin again at once would be a busy loop.
+const SHORTEST_WATCH: Duration = Duration::from_secs(1);
+
+/// Objects a page, as in client-go.
+const PAGE: usize = 500;
+
+/// One page of a list: 500 pods are 4 MB, 500 objects of etcd's largest size would be 750 MB. On "too large" the page is halved.
+const PAGE_LIMITS: Limits = Limits {
+    time: Duration::from_secs(60),
+    bytes: 128 * 1024 * 1024,
+};
+
+/// A kind of object that can be watched.
+///
+/// Its `Deserialize` should be lenient: an object that cannot be read is missing from the cache.
+pub trait Watched: DeserializeOwned + Send + 'static {
+    /// Where the API has objects of this kind.
+    const COLLECTION: Collection;
+
+    /// `metadata.resourceVersion`.
+    fn resource_version(&self) -> &str;
+}
+
+/// What a watch fills. All calls come from one task, in order; none may block for long.
+pub trait Store: Send + Sync + 'static {
+    /// What is watched.
+    type Object: Watched;
+    /// A list on its way in.
+    type Relist: Default + Send;
+
+    /// Puts an object into a list.
+    fn add(&self, relist: &mut Self::Relist, object: Self::Object);
+
+    /// Puts a whole list in the place of what was known of `namespace` (`None`: of the whole cluster).
+    fn replace(&self, namespace: Option<&str>, relist: Self::Relist);
+
+    /// An object is new, or has changed.
+    fn apply(&self, object: Self::Object);
+
+    /// An object is gone; this was its last state.
+    fn delete(&self, object: Self::Object);
+}
+
+/// How to watch.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchOptions {
+    /// Ask for the list as a stream, which costs the API server far less; pages where it cannot do that.
+    pub streamed_lists: bool,
+    /// Where the jitter of waits comes from; the same seed gives the same waits.
+    pub seed: u64,
+}
+
+/// One watch, of one kind in one namespace or in the whole cluster.
+pub struct Watch<S: Store> {
+    client: Client,
+    store: Arc<S>,
+    namespace: Option<Arc<str>>,
+    monitor: Arc<Monitor>,
+    backoff: Backoff,
+    listing: Listing,
+    /// The server has not refused to stream lists.
+    may_stream: bool,
+    broken_lists: u32,
+    page: usize,
+    /// How long the server is asked to keep each watch up.
+    seconds: String,
+    /// The resource version up to which the store knows everything; `None`: nothing is known.
+    position: Option<String>,
+}
+
+/// How the list is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listing {
+    Streamed,
+    Paged,
+}
+
+/// Why a watch has to begin again.
+#[derive(Debug, Error)]
+enum Trouble {
+    #[error("{0}")]
+    Wire(#[from] WireError),
+    #[error("{0}")]
+    Line(#[from] LineError),
+    #[error("the server ended the watch: {}", .0.message)]
+    Refused(Box<Status>),
+    #[error("the server has sent nothing for {}", humantime::format_duration(*.0))]
+    Silent(Duration),
+    #[error("the server sends changes where a list was asked for")]
+    Changes,
+    #[error("the server ended the watch early")]
+    Ended,
+    #[error("the server's answer is not a list: {0}")]
+    NoList(Unreadable),
+    #[error("the list has no resource version")]
+    NoVersion,
+}
+
+impl Trouble {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Wire(error) => error.reason(),
+            Self::Line(_) => WireFailure::Connection.as_str(),
+            Self::Refused(status) if status.code == 410 => WireFailure::Gone.as_str(),
+            Self::Refused(_) => WireFailure::Other.as_str(),
+            Self::Silent(_) => "Silent",
+            Self::Ended => "Ended",
+            Self::Changes | Self::NoList(_) | Self::NoVersion => "Unreadable",
+        }
+    }
+
+    /// The resource version asked for is of no use: too old, or from a future that was lost with the server's data.
+    fn needs_a_list(&self) -> bool {
+        let status = match self {
+            Self::Refused(status) => Some(&**status),
+            Self::Wire(error) => match error.failure() {
+                WireFailure::Gone | WireFailure::BadRequest => return true,
+                _ => error.status(),
+            },
+            _ => None,
+        };
+        status.is_some_and(|status| {
+            let causes = status.details.iter().flat_map(|details| &details.causes);
+            status.code == 410
+                || causes
+                    .into_iter()
+                    .any(|cause| cause.reason == "ResourceVersionTooLarge")
+        })
+    }
+
+    /// The server does not know how to stream a list: WatchList is off, or it is of before v1.32.
+    fn refuses_streamed_lists(&self) -> bool {
+        match self {
+            Self::Wire(error) => matches!(error.failure(), WireFailure::BadRequest | WireFailure::Invalid),
+            _ => false,
+        }
+    }
+
+    /// What came is not a list with an end: something between us and the server may drop our parameters.
+    fn shows_no_list(&self) -> bool {
+        matches!(self, Self::Silent(_) | Self::Changes)
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Wire(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+}
+
+/// Sees how a watch is doing, from outside of its task.
+#[derive(Clone)]
+pub struct WatchHandle {
+    monitor: Arc<Monitor>,
+}
+
+impl WatchHandle {
+    /// How the watch is doing now.
+    pub fn health(&self) -> WatchHealth {
+        self.monitor.health()
+    }
+
+    /// Waits until everything has been read once.
+    pub async fn ready(&self) {
+        self.progressed(|progress| progress.ready).await;
+    }
+
+    /// Waits until everything has been read once, or a first try has failed.
+    pub async fn ready_or_failed(&self) {
+        self.progressed(|progress| progress.ready || progress.tried).await;
+    }
+
+    async fn progressed(&self, enough: impl FnMut(&Progress) -> bool) {
+        // An error would mean that the sender is gone, but the monitor that owns it is ours.
+        let _ = self.monitor.progress().wait_for(enough).await;
+    }
+}
+
+impl<S: Store> Watch<S> {
+    /// A watch that fills `store`; nothing happens before [`run`](Self::run).
+    pub fn new(
+        client: Client,
+        store: Arc<S>,
+        namespace: Option<Arc<str>>,
+        options: WatchOptions,
+    ) -> (Self, WatchHandle) {
+        let resource = S::Object::COLLECTION.to_string();
+        let seed = resource.bytes().chain(namespace.iter().flat_map(|n| n.bytes()));
+        let seed = seed.fold(options.seed, |seed, byte| {
+            (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let monitor = Arc::new(Monitor::new(resource, namespace.clone()));
+        let mut backoff = Backoff::new(seed);
+        let (least, most) = WATCH_SECONDS;
+        let seconds = (least + (most - least) * backoff.random()).floor().to_string();
+        let watch = Self {
+            client,
+            store,
+            namespace,
+            monitor: monitor.clone(),
+            backoff,
+            seconds,
+            listing: if options.streamed_lists {
+                Listing::Streamed
+            } else {
+                Listing::Paged
+            },
+            may_stream: options.streamed_lists,
+            broken_lists: 0,
+            page: PAGE,
+            position: None,
+        };
+        (watch, WatchHandle { monitor })
+    }
+
+    /// Watches until it is dropped. Whatever fails is tried again, after a wait.
+    pub async fn run(mut self) {
+        loop {
+            let Err(trouble) = self.turn().await else {
+                continue;
+            };
+            self.report(&trouble);
+            if self.position.is_some() && trouble.needs_a_list() {
+                self.position = None;
+            }
+            sleep(self.backoff.wait(trouble.retry_after())).await;
+        }
+    }
+
+    /// A list where one is needed, then all changes until the server ends the watch.
+    async fn turn(&mut self) -> Result<(), Trouble> {
+        let lines = match (&self.position, self.listing) {
+            (Some(position), _) => self.open(&[("resourceVersion", position)]).await?,
+            (None, Listing::Streamed) => match self.streamed_list().await {
+                Ok(lines) => lines,
+                Err(trouble) => return self.fall_back(trouble),
+            },
+            (None, Listing::Paged) => {
+                let position = self.paged_list().await?;
+                let lines = self.open(&[("resourceVersion", &position)]).await;
+                self.position = Some(position);
+                lines?
+            }
+        };
+        self.follow(lines).await
+    }
+
+    /// Where streamed lists do not work, the next list is asked for in pages: for good where the server says that it has
+    /// none, else once.
+    fn fall_back(&mut self, trouble: Trouble) -> Result<(), Trouble> {
+        self.broken_lists += 1;
+        if trouble.refuses_streamed_lists() {
+            self.may_stream = false;
+        } else if !trouble.shows_no_list() && self.broken_lists < BROKEN_LISTS {
+            return Err(trouble);
+        }
+        debug!(resource = %S::Object::COLLECTION, error = %trouble, "The list is read in pages");
+        self.listing = Listing::Paged;
+        Ok(())
+    }
+
+    async fn open(&self, more: &[(&str, &str)]) -> Result<Lines, Trouble> {
+        let mut query = vec![
+            ("watch", "1"),
+            ("allowWatchBookmarks", "true"),
+            ("timeoutSeconds", &self.seconds),
+        ];
+        query.extend_from_slice(more);
+        let target = wire::path_and_query(&S::Object::COLLECTION.path(self.namespace.as_deref()), &query);
+        let mut request = wire::request(Method::GET, &target, Vec::new())?;
+        // Servers from v1.37 on compress each event by itself, of which tower-http would read the first only.
+        request
+            .headers_mut()
+            .insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        Ok(Lines::new(wire::open(&self.client, request, OPEN_PATIENCE).await?))
+    }
+
+    /// Reads a list that comes as the beginning of a watch; the watch goes on behind it.
+    async fn streamed_list(&mut self) -> Result<Lines, Trouble> {
+        let deadline = Instant::now() + LIST_PATIENCE;
+        let streamed = [("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan")];
+        let mut lines = self.open(&streamed).await?;
+        let mut relist = S::Relist::default();
+        loop {
+            let until = deadline.min(Instant::now() + LIST_SILENCE);
+            let line = timeout_at(until, lines.next())
+                .await
+                .map_err(|_| Trouble::Silent(LIST_SILENCE))?;
+            match read_event(&line?.ok_or(Trouble::Ended)?) {
+                Ok(Event::Applied(object)) => self.store.add(&mut relist, object),
+                Ok(Event::Bookmark {
+                    resource_version,
+                    ends_the_list: true,
+                }) => {
+                    self.replace(relist);
+                    self.position = Some(resource_version);
+                    return Ok(lines);
+                }
+                Ok(Event::Bookmark { .. }) => {}
+                Ok(Event::Deleted(_)) => return Err(Trouble::Changes),
+                Ok(Event::Refused(status)) => return Err(Trouble::Refused(status)),
+                Err(error) => self.skip(&error),
+            }
+        }
+    }
+
+    /// Reads a list page by page; gives its resource version.
+    async fn paged_list(&mut self) -> Result<String, Trouble> {
+        let path = S::Object::COLLECTION.path(self.namespace.as_deref());
+        let mut relist = S::Relist::default();
+        let mut rest = String::new();
+        loop {
+            let limit = self.page.to_string();
+            let query = [("limit", limit.as_str()), ("continue", &rest)];
+            let body = match wire::get(&self.client, &path, &query, PAGE_LIMITS).await {
+                Err(error) if error.failure() == WireFailure::TooLarge && self.page > 1 => {
+                    self.page /= 2;
+                    continue;
+                }
+                body => body?,
+            };
+            let page = read_page(&body).map_err(Trouble::NoList)?;
+            for item in page.items {
+                match item {
+                    Ok(object) => self.store.add(&mut relist, object),
+                    Err(error) => self.skip(&error),
+                }
+            }
+            rest = page.rest;
+            if rest.is_empty() {
+                if page.resource_version.is_empty() {
+                    return Err(Trouble::NoVersion);
+                }
+                self.replace(relist);
+                return Ok(page.resource_version);
+            }
+        }
+    }
+
+    fn replace(&mut self, relist: S::Relist) {
+        self.store.replace(self.namespace.as_deref(), relist);
+        self.monitor.listed();
+        self.backoff.reset();
+        self.broken_lists = 0;
+        if self.may_stream {
+            self.listing = Listing::Streamed;
+        }
+    }
+
+    /// Takes in every change until the server ends the watch in time.
+    async fn follow(&mut self, mut lines: Lines) -> Result<(), Trouble> {
+        let begun = Instant::now();
+        loop {
+            let line = timeout(SILENCE, lines.next())
+                .await
+                .map_err(|_| Trouble::Silent(SILENCE))??;
+            let Some(line) = line else {
+                let early = begun.elapsed() < SHORTEST_WATCH;
+                return if early { Err(Trouble::Ended) } else { Ok(()) };
+            };
+            match read_event::<S::Object>(&line) {
+                Ok(Event::Applied(object)) => {
+                    self.advance(object.resource_version());
+                    self.store.apply(object);
+                }
+                Ok(Event::Deleted(object)) => {
+                    self.advance(object.resource_version());
+                    self.store.delete(object);
+                }
+                Ok(Event::Bookmark { resource_version, .. }) => self.advance(&resource_version),
+                Ok(Event::Refused(status)) => return Err(Trouble::Refused(status)),
+                Err(error) => self.skip(&error),
+            }
+            self.monitor.heard();
+            self.backoff.reset();
+        }
+    }
+
+    fn advance(&mut self, resource_version: &str) {
+        if !resource_version.is_empty() {
+            let position = self.position.get_or_insert_default();
+            position.clear();
+            position.push_str(resource_version);
+        }
+    }
+
+    fn skip(&self, error: &Unreadable) {
+        let unreadable = self.monitor.unreadable();
+        warn!(
+            resource = %S::Object::COLLECTION,
+            namespace = self.namespace.as_deref(),
+            unreadable,
+            error = error as &dyn Error,
+            "An object cannot be read and is left out"
+        );
+    }
+
+    fn report(&self, trouble: &Trouble) {
+        let resource = S::Object::COLLECTION;
+        let mut message = trouble.to_string();
+        if matches!(trouble, Trouble::Wire(error) if error.failure() == WireFailure::Forbidden) {
+            let place = match &self.namespace {
+                Some(namespace) => format!("in namespace {namespace} (by a Role there)"),
+                None => "in all namespaces (by a ClusterRole)".to_owned(),
+            };
+            message.push_str(&format!("; grant the verbs list and watch on {resource} {place}"));
+        }
+        // Too old a resource version is in the nature of watches.
+        let expected = trouble.needs_a_list();
+        if self.monitor.failed(trouble.reason(), message.clone()) && !expected {
+            warn!(%resource, namespace = self.namespace.as_deref(), error = message, "Watch failed, trying again");
+        } else {
+            debug!(%resource, namespace = self.namespace.as_deref(), error = message, "Watch failed, trying again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
