@@ -1,6 +1,7 @@
 //! What the tests on a real cluster share: the cluster, a namespace a test, workloads with load, the controller as a
 //! child process, and a record of every count that a workload was given.
 
+mod account;
 mod autoscaler;
 mod controller;
 mod load;
@@ -18,11 +19,12 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::json;
 
+pub use account::{Request, cluster_role_rules, kustomization};
 pub use autoscaler::{Autoscaler, utilization};
-pub use controller::{Controller, trimtab, trimtab_ok};
+pub use controller::{Controller, trimtab};
 pub use load::Load;
-pub use record::{Change, Record};
-pub use wait::{eventually, seconds, wait_until};
+pub use record::Record;
+pub use wait::{seconds, wait_until};
 pub use workload::{Workload, gadget_definition};
 
 /// A running control plane, started by `tests/cluster/up`.
@@ -134,6 +136,12 @@ pub async fn client(kubeconfig: &Path) -> Client {
 /// The folder of the cluster's scripts.
 pub fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster")
+}
+
+/// A port that nobody listened on a moment ago.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound port").port()
 }
 
 fn output_of(command: &mut Command) -> String {

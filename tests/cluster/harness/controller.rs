@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Cluster, Namespace};
+use super::{Cluster, Namespace, output_of};
 
 /// A running `trimtab run`; killed when dropped. Its log goes into the test's folder.
 pub struct Controller {
@@ -26,7 +26,7 @@ impl Controller {
         Controller::start(namespace, &kubeconfig, &[&mine, flags].concat())
     }
 
-    /// With nothing but the kubeconfig, the sync period of 2 s and a free port.
+    /// With nothing but the kubeconfig and a sync period of 2 s; it listens nowhere unless told to.
     pub fn start(namespace: &Namespace, kubeconfig: &Path, flags: &[&str]) -> Controller {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let log = namespace.folder().join(format!("controller-{}.log", COUNT.fetch_add(1, Ordering::Relaxed)));
@@ -84,7 +84,11 @@ impl Drop for Controller {
 fn run(kubeconfig: &Path, flags: &[&str]) -> Command {
     let mut command = program();
     command.arg("run").arg("--kubeconfig").arg(kubeconfig);
-    command.args(["--horizontal-pod-autoscaler-sync-period=2s", "--listen=127.0.0.1:0"]).args(flags);
+    command.args(["--horizontal-pod-autoscaler-sync-period=2s"]);
+    if !flags.iter().any(|flag| flag.starts_with("--listen")) {
+        command.arg("--listen=none");
+    }
+    command.args(flags);
     command
 }
 
@@ -98,17 +102,7 @@ fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_trimtab"))
 }
 
-/// Another command of trimtab, on this cluster.
-pub fn trimtab(cluster: &Cluster, arguments: &[&str]) -> Output {
-    let mut command = program();
-    command.args(arguments).env("KUBECONFIG", cluster.kubeconfig()).stdin(Stdio::null());
-    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
-}
-
-/// The same; it has to succeed. Gives what it prints.
-pub fn trimtab_ok(cluster: &Cluster, arguments: &[&str]) -> String {
-    let output = trimtab(cluster, arguments);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "trimtab {arguments:?}: {}\n{said}", output.status);
-    String::from_utf8_lossy(&output.stdout).into_owned()
+/// Another command of trimtab, on this cluster; it has to succeed. Gives what it prints.
+pub fn trimtab(cluster: &Cluster, arguments: &[&str]) -> String {
+    output_of(program().args(arguments).env("KUBECONFIG", cluster.kubeconfig()).stdin(Stdio::null()))
 }

@@ -11,19 +11,11 @@ pub const fn seconds(count: u64) -> Duration {
 
 /// Looks every 200 ms until `look` gives `Ok`; an `Err` says what it saw instead. Panics at the limit.
 pub async fn wait_until<T, E: Display>(what: &str, limit: Duration, look: impl AsyncFn() -> Result<T, E>) -> T {
-    match eventually(limit, look).await {
-        Ok(value) => value,
-        Err(seen) => panic!("not within {limit:?}: {what}; last seen: {seen}"),
-    }
-}
-
-/// Like [`wait_until`], but the limit is an answer too.
-pub async fn eventually<T, E: Display>(limit: Duration, look: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
     let end = Instant::now() + limit;
     loop {
         match look().await {
-            Ok(value) => return Ok(value),
-            Err(seen) if Instant::now() >= end => return Err(seen),
+            Ok(value) => return value,
+            Err(seen) if Instant::now() >= end => panic!("not within {limit:?}: {what}; last seen: {seen}"),
             Err(_) => sleep(Duration::from_millis(200)).await,
         }
     }

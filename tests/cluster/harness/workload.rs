@@ -3,7 +3,7 @@
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::{Namespace, wait_until, seconds};
+use super::Namespace;
 
 /// Anything with replicas: its pods carry the label `app` with the workload's name.
 #[derive(Clone)]
@@ -83,21 +83,6 @@ impl Workload {
     pub async fn replicas(&self) -> i32 {
         let object = self.api().get(&self.name).await.expect("read the workload");
         count(&object.data["spec"])
-    }
-
-    /// How many of its pods are ready, as its status says.
-    pub async fn ready(&self) -> i32 {
-        let object = self.api().get(&self.name).await.expect("read the workload");
-        object.data["status"]["readyReplicas"].as_i64().unwrap_or(0) as i32
-    }
-
-    /// Waits until as many pods are ready as are asked for.
-    pub async fn is_ready(&self) {
-        wait_until(&format!("all pods of {} are ready", self.name), seconds(60), async || {
-            let (ready, wanted) = (self.ready().await, self.replicas().await);
-            if ready == wanted { Ok(()) } else { Err(format!("{ready} of {wanted} are ready")) }
-        })
-        .await;
     }
 
     /// Merges into the workload's spec.
