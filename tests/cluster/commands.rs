@@ -13,7 +13,11 @@ use crate::scaling::HOLD;
 async fn once_explain_and_snapshot_tell_what_the_running_controller_decides() {
     let namespace = Cluster::main().await.namespace("commands").await;
     let web = Workload::deployment(&namespace, "web", 3);
-    Autoscaler::of(&web, "web", json!({"minReplicas": 2, "maxReplicas": 10, "metrics": [utilization("cpu", 50)]}));
+    Autoscaler::of(
+        &web,
+        "web",
+        json!({"minReplicas": 2, "maxReplicas": 10, "metrics": [utilization("cpu", 50)]}),
+    );
     let _load = Load::on(&web, 600, 100);
     let record = Record::of(&web).await;
     let _controller = Controller::on(&namespace, &[]);
@@ -21,9 +25,15 @@ async fn once_explain_and_snapshot_tell_what_the_running_controller_decides() {
 
     let (cluster, name) = (&namespace.cluster, namespace.name.as_str());
     let table = trimtab(cluster, &["once", "--namespace", name]);
-    assert!(table.lines().any(|line| line.contains("web") && line.contains('6')), "{table}");
+    assert!(
+        table.lines().any(|line| line.contains("web") && line.contains('6')),
+        "{table}"
+    );
     let json = trimtab(cluster, &["once", "--namespace", name, "--output=json"]);
-    assert!(json.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()) && json.contains("web"), "{json}");
+    assert!(
+        json.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()) && json.contains("web"),
+        "{json}"
+    );
 
     let key = format!("{name}/web");
     let why = trimtab(cluster, &["explain", &key]);
@@ -50,13 +60,24 @@ async fn health_readiness_and_kubernetes_own_metrics_are_served() {
     let _controller = Controller::on(&namespace, &[&format!("--listen={address}")]);
     wait_until("it is ready", seconds(20), async || get(&address, "/readyz")).await;
     get(&address, "/healthz").expect("it is healthy");
-    let key = format!("desired_replicas{{hpa_name=\"web\",namespace=\"{}\"}} 3", namespace.name);
+    let key = format!(
+        "desired_replicas{{hpa_name=\"web\",namespace=\"{}\"}} 3",
+        namespace.name
+    );
     wait_until("the metrics tell of the scaling", seconds(20), async || {
         let text = get(&address, "/metrics")?;
         let there = |name: &str| text.contains(&format!("horizontal_pod_autoscaler_controller_{name}"));
-        let names = ["reconciliations_total", "reconciliation_duration_seconds", "metric_computation_total"];
+        let names = [
+            "reconciliations_total",
+            "reconciliation_duration_seconds",
+            "metric_computation_total",
+        ];
         let same = text.contains(&key) || text.contains(&swapped(&namespace.name));
-        if names.into_iter().all(there) && same { Ok(()) } else { Err(text) }
+        if names.into_iter().all(there) && same {
+            Ok(())
+        } else {
+            Err(text)
+        }
     })
     .await;
 }
@@ -68,8 +89,14 @@ fn swapped(namespace: &str) -> String {
 
 fn get(address: &str, path: &str) -> Result<String, String> {
     let url = format!("http://{address}{path}");
-    let output = Command::new("curl").args(["--silent", "--show-error", "--fail", "--max-time", "5", &url]).output();
+    let output = Command::new("curl")
+        .args(["--silent", "--show-error", "--fail", "--max-time", "5", &url])
+        .output();
     let output = output.expect("run curl");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(text(&output.stderr))
+    }
 }

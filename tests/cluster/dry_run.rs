@@ -1,6 +1,8 @@
 //! Nothing written, with no right to write.
 
-use crate::harness::{Autoscaler, Cluster, Controller, Load, Record, Workload, cluster_role_rules, seconds, wait_until};
+use crate::harness::{
+    Autoscaler, Cluster, Controller, Load, Record, Workload, cluster_role_rules, seconds, wait_until,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_prints_its_decisions_and_writes_nothing() {
@@ -19,9 +21,15 @@ async fn a_dry_run_prints_its_decisions_and_writes_nothing() {
     let key = format!("{}/web", namespace.name);
     wait_until("it would scale to 6", seconds(90), async || {
         let log = controller.log();
-        let decided = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let decided = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         let mut of_web = decided.filter(|line| line.to_string().contains(&key));
-        if of_web.any(|line| line["desired_replicas"] == 6) { Ok(()) } else { Err(log) }
+        if of_web.any(|line| line["desired_replicas"] == 6) {
+            Ok(())
+        } else {
+            Err(log)
+        }
     })
     .await;
 
@@ -31,7 +39,10 @@ async fn a_dry_run_prints_its_decisions_and_writes_nothing() {
     let requests = cluster.requests_of(&namespace.name, "reader");
     assert!(!requests.is_empty(), "the audit log knows nothing of it");
     for request in requests {
-        assert!(["get", "list", "watch"].contains(&request.verb.as_str()) && request.allowed, "{request:?}");
+        assert!(
+            ["get", "list", "watch"].contains(&request.verb.as_str()) && request.allowed,
+            "{request:?}"
+        );
     }
     let (status, took) = controller.terminate();
     assert!(status.success() && took < seconds(2), "{status} after {took:?}");

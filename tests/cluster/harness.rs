@@ -57,12 +57,21 @@ impl Cluster {
     /// A namespace for one test, new in every run.
     pub async fn namespace(&self, purpose: &str) -> Namespace {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("{purpose}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "{purpose}-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let namespace: core::Namespace =
             serde_json::from_value(json!({"metadata": {"name": name}})).expect("a namespace needs only a name");
         let api = Api::<core::Namespace>::all(self.client.clone());
-        api.create(&PostParams::default(), &namespace).await.expect("create the test's namespace");
-        Namespace { cluster: self.clone(), name }
+        api.create(&PostParams::default(), &namespace)
+            .await
+            .expect("create the test's namespace");
+        Namespace {
+            cluster: self.clone(),
+            name,
+        }
     }
 
     pub fn kubeconfig(&self) -> PathBuf {
@@ -71,7 +80,9 @@ impl Cluster {
 
     /// Runs kubectl as the cluster's administrator and gives back what it prints; it has to succeed.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
-        let program = std::env::var_os("BIN").map_or_else(|| scripts().join("bin"), PathBuf::from).join("kubectl");
+        let program = std::env::var_os("BIN")
+            .map_or_else(|| scripts().join("bin"), PathBuf::from)
+            .join("kubectl");
         let mut command = Command::new(program);
         command.arg("--kubeconfig").arg(self.kubeconfig()).args(arguments);
         output_of(&mut command)
@@ -84,7 +95,11 @@ impl Cluster {
 
     /// One of the scripts of `tests/cluster`, on this cluster.
     pub fn script(&self, script: &str, arguments: &[&str]) {
-        output_of(Command::new(scripts().join(script)).args(arguments).env("RUN", &self.run));
+        output_of(
+            Command::new(scripts().join(script))
+                .args(arguments)
+                .env("RUN", &self.run),
+        );
     }
 }
 
@@ -105,7 +120,8 @@ impl Namespace {
     }
 
     pub fn kubectl(&self, arguments: &[&str]) -> String {
-        self.cluster.kubectl(&[&["--namespace", self.name.as_str()], arguments].concat())
+        self.cluster
+            .kubectl(&[&["--namespace", self.name.as_str()], arguments].concat())
     }
 
     /// Applies manifests as a user does, so that defaults and warnings are the real ones.
@@ -126,9 +142,14 @@ impl Namespace {
 /// A client as the given kubeconfig says.
 pub async fn client(kubeconfig: &Path) -> Client {
     let read = Kubeconfig::read_from(kubeconfig).unwrap_or_else(|error| {
-        panic!("no cluster at {}: {error}; start one with tests/cluster/up", kubeconfig.display())
+        panic!(
+            "no cluster at {}: {error}; start one with tests/cluster/up",
+            kubeconfig.display()
+        )
     });
-    let mut config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.expect("a usable kubeconfig");
+    let mut config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default())
+        .await
+        .expect("a usable kubeconfig");
     config.read_timeout = None;
     Client::try_from(config).expect("a usable kubeconfig")
 }

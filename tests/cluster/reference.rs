@@ -18,7 +18,11 @@ struct Side {
 impl Side {
     async fn new(workload: &Workload, spec: &Value) -> Side {
         let hpa = Autoscaler::of(workload, &workload.name, spec.clone());
-        Side { load: Load::on(workload, 200, 128), record: Record::of(workload).await, hpa }
+        Side {
+            load: Load::on(workload, 200, 128),
+            record: Record::of(workload).await,
+            hpa,
+        }
     }
 
     fn set(&self, (cpu, memory): (u32, u32)) {
@@ -33,7 +37,11 @@ impl Side {
             let quiet = last.at.max(since).elapsed() >= seconds(26);
             let status = self.hpa.status().await;
             let told = status.desired_replicas == last.replicas && status.current_replicas == Some(last.replicas);
-            if quiet && told { Ok(last.replicas) } else { Err(format!("{}; status {status:?}", self.record)) }
+            if quiet && told {
+                Ok(last.replicas)
+            } else {
+                Err(format!("{}; status {status:?}", self.record))
+            }
         })
         .await
     }
@@ -52,21 +60,36 @@ async fn the_same_load_settles_at_the_same_counts_as_under_kubernetes_own_autosc
         "scaleDown": {"stabilizationWindowSeconds": 5, "policies": [{"type": "Pods", "value": 3, "periodSeconds": 10}]},
     });
     let specs = [
-        ("cpu", json!({"minReplicas": 2, "maxReplicas": 12, "metrics": [utilization("cpu", 50)], "behavior": quick})),
-        ("both", json!({
-            "minReplicas": 1, "maxReplicas": 12, "metrics": [utilization("cpu", 80), average("100Mi")], "behavior": quick,
-        })),
-        ("slow", json!({"minReplicas": 2, "maxReplicas": 12, "metrics": [utilization("cpu", 35)], "behavior": slow})),
+        (
+            "cpu",
+            json!({"minReplicas": 2, "maxReplicas": 12, "metrics": [utilization("cpu", 50)], "behavior": quick}),
+        ),
+        (
+            "both",
+            json!({
+                "minReplicas": 1, "maxReplicas": 12, "metrics": [utilization("cpu", 80), average("100Mi")], "behavior": quick,
+            }),
+        ),
+        (
+            "slow",
+            json!({"minReplicas": 2, "maxReplicas": 12, "metrics": [utilization("cpu", 35)], "behavior": slow}),
+        ),
     ];
     // Totals of CPU in milli and of memory in Mi.
     let script = [(520, 128), (830, 700), (2600, 700), (330, 450), (15, 64)];
 
     let (ours, theirs) = (Cluster::main().await, Cluster::reference().await);
-    let (ours, theirs) = (ours.namespace("side-by-side").await, theirs.namespace("side-by-side").await);
+    let (ours, theirs) = (
+        ours.namespace("side-by-side").await,
+        theirs.namespace("side-by-side").await,
+    );
     let _controller = Controller::on(&ours, &[]);
     let mut sides = Vec::new();
     for (name, spec) in &specs {
-        let (a, b) = (Workload::deployment(&ours, name, 2), Workload::deployment(&theirs, name, 2));
+        let (a, b) = (
+            Workload::deployment(&ours, name, 2),
+            Workload::deployment(&theirs, name, 2),
+        );
         sides.push((name, Side::new(&a, spec).await, Side::new(&b, spec).await));
     }
     for (step, load) in script.into_iter().enumerate() {
@@ -74,7 +97,11 @@ async fn the_same_load_settles_at_the_same_counts_as_under_kubernetes_own_autosc
         sides.iter().for_each(|(_, a, b)| (a.set(load), b.set(load)).0);
         for (name, a, b) in &sides {
             let (count, wanted) = (a.rest(since).await, b.rest(since).await);
-            assert_eq!(count, wanted, "step {step} of {name}\ntrimtab:    {}\nKubernetes: {}", a.record, b.record);
+            assert_eq!(
+                count, wanted,
+                "step {step} of {name}\ntrimtab:    {}\nKubernetes: {}",
+                a.record, b.record
+            );
         }
     }
     // Both really went somewhere.
@@ -104,8 +131,11 @@ async fn compared_with_a_running_kube_controller_manager_it_agrees() {
     }
     let last = wait_until("it has compared", seconds(20), async || {
         let log = controller.log();
-        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let summary = lines.filter(|line| line["agreements"].is_u64()).last();
+        let mut latest_first = log
+            .lines()
+            .rev()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let summary = latest_first.find(|line| line["agreements"].is_u64());
         summary.filter(|line| line["agreements"].as_u64() > Some(20)).ok_or(log)
     })
     .await;
@@ -142,7 +172,10 @@ async fn switching_to_trimtab_and_back_under_load_never_dips() {
     hold(&record, 6).await;
     load.cpu(800);
     record.settles(8, HOLD, seconds(150)).await;
-    assert!(record.first_fall(record.changes()[0].at).is_none(), "it dipped: {record}");
+    assert!(
+        record.first_fall(record.changes()[0].at).is_none(),
+        "it dipped: {record}"
+    );
 }
 
 /// Past the window and two rounds of metrics, the count is still the same.

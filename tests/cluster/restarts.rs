@@ -6,7 +6,9 @@ use k8s_openapi::api::coordination::v1::Lease;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::harness::{Autoscaler, Cluster, Controller, Load, Namespace, Record, Workload, seconds, utilization, wait_until};
+use crate::harness::{
+    Autoscaler, Cluster, Controller, Load, Namespace, Record, Workload, seconds, utilization, wait_until,
+};
 use crate::scaling::HOLD;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +35,11 @@ async fn killed_fifty_times_it_never_scales_down_before_its_window() {
     }
     let survivor = Controller::on(&namespace, &[]);
     record.settles(6, HOLD, seconds(120)).await;
-    assert!(record.first_fall(record.changes()[0].at).is_none(), "seed {}: fell on the way up: {record}", lives.seed);
+    assert!(
+        record.first_fall(record.changes()[0].at).is_none(),
+        "seed {}: fell on the way up: {record}",
+        lives.seed
+    );
     survivor.kill();
 
     let quiet = Instant::now();
@@ -47,7 +53,11 @@ async fn killed_fifty_times_it_never_scales_down_before_its_window() {
     record.settles(3, HOLD, window + seconds(90)).await;
     let fall = record.first_fall(quiet).expect("it fell to 3");
     // Its last recommendation of 6 may be a sync of 2 s older than the end of the load.
-    assert!(fall.at - quiet >= window - seconds(2), "seed {}: fell before its window: {record}", lives.seed);
+    assert!(
+        fall.at - quiet >= window - seconds(2),
+        "seed {}: fell before its window: {record}",
+        lives.seed
+    );
     assert_eq!(record.highest(), 6, "seed {}: {record}", lives.seed);
 }
 
@@ -84,7 +94,11 @@ async fn another_replica_leads_within_15_seconds_of_a_kill_and_at_once_after_a_c
     let record = Record::of(&web).await;
     let replica = || {
         let place = format!("--leader-elect-resource-namespace={}", namespace.name);
-        Controller::start(&namespace, &namespace.cluster.kubeconfig(), &["--namespace", &namespace.name, &place])
+        Controller::start(
+            &namespace,
+            &namespace.cluster.kubeconfig(),
+            &["--namespace", &namespace.name, &place],
+        )
     };
 
     let first = replica();
@@ -92,13 +106,23 @@ async fn another_replica_leads_within_15_seconds_of_a_kill_and_at_once_after_a_c
     let second = replica();
     // The standby's caches fill, and it sees a Lease in use.
     sleep(seconds(4)).await;
-    assert_eq!(holder(&namespace, "", seconds(1)).await, leader, "the Lease was taken from a living leader");
+    assert_eq!(
+        holder(&namespace, "", seconds(1)).await,
+        leader,
+        "the Lease was taken from a living leader"
+    );
 
     let killed = Instant::now();
     first.kill();
     let leader = holder(&namespace, &leader, seconds(15)).await;
     hpa.patch_spec(json!({"minReplicas": 3})).await;
-    record.settles(3, Duration::ZERO, seconds(15).saturating_sub(killed.elapsed()) + seconds(3)).await;
+    record
+        .settles(
+            3,
+            Duration::ZERO,
+            seconds(15).saturating_sub(killed.elapsed()) + seconds(3),
+        )
+        .await;
 
     let third = replica();
     sleep(seconds(4)).await;
@@ -108,7 +132,11 @@ async fn another_replica_leads_within_15_seconds_of_a_kill_and_at_once_after_a_c
     holder(&namespace, &leader, seconds(4)).await;
     hpa.patch_spec(json!({"minReplicas": 4})).await;
     record.settles(4, Duration::ZERO, seconds(4)).await;
-    assert!(stopped.elapsed() < seconds(9), "the hand-over took {:?}", stopped.elapsed());
+    assert!(
+        stopped.elapsed() < seconds(9),
+        "the hand-over took {:?}",
+        stopped.elapsed()
+    );
     let (status, took) = third.terminate();
     assert!(status.success() && took < seconds(2), "{status} after {took:?}");
 }
@@ -116,9 +144,17 @@ async fn another_replica_leads_within_15_seconds_of_a_kill_and_at_once_after_a_c
 /// Waits until the Lease is held by somebody else than `former`; gives who.
 async fn holder(namespace: &Namespace, former: &str, limit: Duration) -> String {
     wait_until("the Lease has a new holder", limit, async || {
-        let lease = namespace.api::<Lease>().get_opt("trimtab").await.expect("read the Lease");
+        let lease = namespace
+            .api::<Lease>()
+            .get_opt("trimtab")
+            .await
+            .expect("read the Lease");
         let holder = lease.and_then(|lease| lease.spec?.holder_identity).unwrap_or_default();
-        if holder.is_empty() || holder == former { Err(format!("'{holder}'")) } else { Ok(holder) }
+        if holder.is_empty() || holder == former {
+            Err(format!("'{holder}'"))
+        } else {
+            Ok(holder)
+        }
     })
     .await
 }
@@ -134,6 +170,9 @@ async fn a_stop_takes_less_than_two_seconds_at_any_moment() {
         let controller = Controller::on(&namespace, &[]);
         sleep(Duration::from_millis(life)).await;
         let (status, took) = controller.terminate();
-        assert!(status.success() && took < seconds(2), "{status} after {took:?}, having run for {life} ms");
+        assert!(
+            status.success() && took < seconds(2),
+            "{status} after {took:?}, having run for {life} ms"
+        );
     }
 }

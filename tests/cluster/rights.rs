@@ -25,8 +25,11 @@ async fn rights_taken_away_and_given_back_cost_time_and_never_capacity() {
     );
     let load = Load::on(&web, 400, 100);
     let record = Record::of(&web).await;
-    let mut controller =
-        Controller::start(&namespace, &kubeconfig, &["--namespace", &namespace.name, "--leader-elect=false"]);
+    let mut controller = Controller::start(
+        &namespace,
+        &kubeconfig,
+        &["--namespace", &namespace.name, "--leader-elect=false"],
+    );
     // A Role is enough for named namespaces.
     record.settles(4, HOLD, seconds(120)).await;
 

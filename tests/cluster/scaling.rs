@@ -23,9 +23,18 @@ async fn an_autoscaler_made_by_kubectl_scales_out_under_load_and_back_after_its_
     assert!(line.contains("Deployment/web") && line.contains("%/50%"), "{shown}");
     assert_eq!(line.split_whitespace().rev().nth(1), Some("6"), "{shown}");
     let told = hpa.tells("Normal", "SuccessfulRescale", seconds(5)).await;
-    assert!(told.starts_with("New size: ") && told.contains("; reason: cpu resource utilization"), "{told}");
+    assert!(
+        told.starts_with("New size: ") && told.contains("; reason: cpu resource utilization"),
+        "{told}"
+    );
     let described = namespace.kubectl(&["describe", "hpa", "web"]);
-    for words in ["AbleToScale", "ScalingActive", "ValidMetricFound", "ScalingLimited", "SuccessfulRescale"] {
+    for words in [
+        "AbleToScale",
+        "ScalingActive",
+        "ValidMetricFound",
+        "ScalingLimited",
+        "SuccessfulRescale",
+    ] {
         assert!(described.contains(words), "{words} is missing from\n{described}");
     }
 
@@ -64,7 +73,11 @@ async fn of_cpu_and_memory_the_one_that_asks_for_more_wins() {
 
     record.settles(5, HOLD, seconds(150)).await;
     let metrics = hpa.status().await.current_metrics.unwrap_or_default();
-    let names: Vec<_> = metrics.iter().filter_map(|metric| metric.resource.as_ref()).map(|r| r.name.as_str()).collect();
+    let names: Vec<_> = metrics
+        .iter()
+        .filter_map(|metric| metric.resource.as_ref())
+        .map(|r| r.name.as_str())
+        .collect();
     assert_eq!(names, ["cpu", "memory"]);
     load.memory(70);
     record.settles(3, HOLD, seconds(120)).await;
@@ -112,6 +125,9 @@ async fn a_behavior_limits_how_fast_the_count_changes_each_way() {
         let rises = first.replicas <= 6 && then.replicas > first.replicas;
         let falls = then.replicas < first.replicas && first.replicas < 6;
         let apart = (then.at - first.at).as_secs_f64();
-        assert!(!(rises || falls) || apart > period - 0.5, "only {apart:.1}s apart: {record}");
+        assert!(
+            !(rises || falls) || apart > period - 0.5,
+            "only {apart:.1}s apart: {record}"
+        );
     }
 }

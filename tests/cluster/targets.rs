@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::harness::{
-    Autoscaler, Cluster, Controller, Load, Namespace, Record, Workload, gadget_definition, seconds, utilization, wait_until,
+    Autoscaler, Cluster, Controller, Load, Namespace, Record, Workload, gadget_definition, seconds, utilization,
+    wait_until,
 };
 use crate::scaling::HOLD;
 
@@ -43,7 +44,12 @@ async fn a_stateful_set_is_scaled() {
 async fn a_custom_resource_with_a_scale_subresource_is_scaled() {
     let namespace = namespace("custom-resource").await;
     namespace.apply(&gadget_definition());
-    namespace.kubectl(&["wait", "--for=condition=Established", "crd/gadgets.trimtab.test", "--timeout=20s"]);
+    namespace.kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        "crd/gadgets.trimtab.test",
+        "--timeout=20s",
+    ]);
     let (web, _gadgets_controller) = Workload::gadget(&namespace, "web", 2);
     quick(&web);
     let load = Load::on(&web, 500, 100);
@@ -69,12 +75,16 @@ async fn a_rollout_in_the_middle_takes_no_capacity_away() {
     hpa.says("ScalingActive", "True/ValidMetricFound", seconds(60)).await;
     record.settles(4, HOLD, seconds(90)).await;
 
-    web.patch_spec(json!({"template": {"metadata": {"labels": {"version": "2"}}}})).await;
+    web.patch_spec(json!({"template": {"metadata": {"labels": {"version": "2"}}}}))
+        .await;
     tokio::time::sleep(seconds(6)).await;
     load.cpu(800);
     record.settles(8, HOLD, seconds(180)).await;
     let changes = record.changes();
-    assert!(changes.iter().all(|change| change.replicas >= 4), "capacity was taken away: {record}");
+    assert!(
+        changes.iter().all(|change| change.replicas >= 4),
+        "capacity was taken away: {record}"
+    );
     wait_until("the rollout is through", seconds(60), async || {
         let pods = namespace.kubectl(&["get", "pods", "--selector=app=web,version!=2", "--output=name"]);
         if pods.trim().is_empty() { Ok(()) } else { Err(pods) }
@@ -90,8 +100,12 @@ async fn two_autoscalers_on_one_target_leave_it_alone_until_one_is_gone() {
     let load = Load::on(&web, 300, 100);
     let record = Record::of(&web).await;
     let _controller = Controller::on(&namespace, &[]);
-    first.says("ScalingActive", "False/AmbiguousSelector", seconds(60)).await;
-    second.says("ScalingActive", "False/AmbiguousSelector", seconds(60)).await;
+    first
+        .says("ScalingActive", "False/AmbiguousSelector", seconds(60))
+        .await;
+    second
+        .says("ScalingActive", "False/AmbiguousSelector", seconds(60))
+        .await;
     first.tells("Warning", "AmbiguousSelector", seconds(10)).await;
 
     load.cpu(700);
@@ -111,11 +125,16 @@ async fn pods_without_requests_are_a_failed_metric_until_they_have_them() {
     let _load = Load::on(&web, 600, 100);
     let record = Record::of(&web).await;
     let _controller = Controller::on(&namespace, &[]);
-    hpa.says("ScalingActive", "False/FailedGetResourceMetric", seconds(60)).await;
+    hpa.says("ScalingActive", "False/FailedGetResourceMetric", seconds(60))
+        .await;
     // Before the first samples are there, their absence is the reason; then it is the missing request.
     wait_until("an Event names the missing request", seconds(60), async || {
         let events = hpa.events().await;
-        if events.iter().any(|event| event.2.contains("missing request for cpu")) { Ok(()) } else { Err(format!("{events:?}")) }
+        if events.iter().any(|event| event.2.contains("missing request for cpu")) {
+            Ok(())
+        } else {
+            Err(format!("{events:?}"))
+        }
     })
     .await;
     assert_eq!(record.changes().len(), 1, "a failed metric scaled it: {record}");
@@ -141,7 +160,11 @@ async fn a_count_set_by_hand_is_taken_up_and_brought_back_into_the_limits() {
     web.scale_by_hand(15);
     wait_until("15 is above the maximum of 10", seconds(10), async || {
         let counts: Vec<i32> = record.changes().iter().map(|change| change.replicas).collect();
-        if counts.windows(2).any(|pair| pair == [15, 10]) { Ok(()) } else { Err(record.to_string()) }
+        if counts.windows(2).any(|pair| pair == [15, 10]) {
+            Ok(())
+        } else {
+            Err(record.to_string())
+        }
     })
     .await;
     record.settles(4, HOLD, seconds(120)).await;

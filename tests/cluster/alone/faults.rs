@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::harness::{Autoscaler, Cluster, Controller, Load, Namespace, Record, Workload, seconds, utilization, wait_until};
+use crate::harness::{
+    Autoscaler, Cluster, Controller, Load, Namespace, Record, Workload, seconds, utilization, wait_until,
+};
 use crate::scaling::HOLD;
 
 /// A Deployment `web` of 100m a pod, its autoscaler between 2 and 10, and its load.
@@ -30,7 +32,13 @@ async fn scene(purpose: &str, replicas: i32, cpu_milli: u32) -> Scene {
     );
     let load = Load::on(&web, cpu_milli, 100);
     let record = Record::of(&web).await;
-    Scene { namespace, web, hpa, load, record }
+    Scene {
+        namespace,
+        web,
+        hpa,
+        load,
+        record,
+    }
 }
 
 /// Something done to a server of the control plane, which is undone however the test ends.
@@ -44,7 +52,12 @@ struct Fault<'a> {
 impl<'a> Fault<'a> {
     fn begin(cluster: &'a Cluster, component: &'static str, action: &str, undo: &'static str) -> Fault<'a> {
         cluster.component(component, action);
-        Fault { cluster, component, undo, ended: false }
+        Fault {
+            cluster,
+            component,
+            undo,
+            ended: false,
+        }
     }
 
     fn end(mut self) {
@@ -67,7 +80,11 @@ async fn the_api_server_killed_in_the_middle_of_scaling() {
     let cluster = &scene.namespace.cluster;
     let mut controller = Controller::on(&scene.namespace, &[]);
     wait_until("it has begun", seconds(90), async || {
-        if scene.record.now() > 2 { Ok(()) } else { Err(scene.record.to_string()) }
+        if scene.record.now() > 2 {
+            Ok(())
+        } else {
+            Err(scene.record.to_string())
+        }
     })
     .await;
     let fault = Fault::begin(cluster, "apiserver", "kill", "start");
@@ -77,7 +94,11 @@ async fn the_api_server_killed_in_the_middle_of_scaling() {
 
     scene.record.settles(6, HOLD, seconds(150)).await;
     assert!(controller.runs(), "it ended:\n{}", controller.log());
-    assert!(scene.record.first_fall(scene.record.changes()[0].at).is_none(), "it dipped: {}", scene.record);
+    assert!(
+        scene.record.first_fall(scene.record.changes()[0].at).is_none(),
+        "it dipped: {}",
+        scene.record
+    );
     scene.load.cpu(300);
     scene.record.settles(3, HOLD, seconds(120)).await;
 }
@@ -88,19 +109,36 @@ async fn metrics_server_missing_then_there_then_gone_again() {
     let fault = Fault::begin(&cluster, "metrics-server", "stop", "start");
     let scene = scene("no-metrics", 3, 500).await;
     let _controller = Controller::on(&scene.namespace, &[]);
-    scene.hpa.says("ScalingActive", "False/FailedGetResourceMetric", seconds(60)).await;
-    scene.hpa.tells("Warning", "FailedComputeMetricsReplicas", seconds(10)).await;
+    scene
+        .hpa
+        .says("ScalingActive", "False/FailedGetResourceMetric", seconds(60))
+        .await;
+    scene
+        .hpa
+        .tells("Warning", "FailedComputeMetricsReplicas", seconds(10))
+        .await;
     assert_eq!(scene.record.now(), 3, "{}", scene.record);
 
     fault.end();
     scene.record.settles(5, HOLD, seconds(150)).await;
-    scene.hpa.says("ScalingActive", "True/ValidMetricFound", seconds(10)).await;
+    scene
+        .hpa
+        .says("ScalingActive", "True/ValidMetricFound", seconds(10))
+        .await;
 
     let fault = Fault::begin(&cluster, "metrics-server", "stop", "start");
     scene.load.cpu(200);
-    scene.hpa.says("ScalingActive", "False/FailedGetResourceMetric", seconds(60)).await;
+    scene
+        .hpa
+        .says("ScalingActive", "False/FailedGetResourceMetric", seconds(60))
+        .await;
     sleep(seconds(15)).await;
-    assert_eq!(scene.record.now(), 5, "a metric that fails took capacity away: {}", scene.record);
+    assert_eq!(
+        scene.record.now(),
+        5,
+        "a metric that fails took capacity away: {}",
+        scene.record
+    );
     fault.end();
     scene.record.settles(2, HOLD, seconds(120)).await;
 }
@@ -113,10 +151,16 @@ async fn a_metrics_server_that_hangs_delays_no_other_autoscaler() {
     let others = Autoscaler::by_kubectl(&other, &["--cpu-percent=50", "--min=2", "--max=10"]);
     let others_record = Record::of(&other).await;
     let _controller = Controller::on(&scene.namespace, &["--resource-metrics-timeout=3s"]);
-    scene.hpa.says("ScalingActive", "True/ValidMetricFound", seconds(90)).await;
+    scene
+        .hpa
+        .says("ScalingActive", "True/ValidMetricFound", seconds(90))
+        .await;
 
     let fault = Fault::begin(cluster, "metrics-server", "pause", "resume");
-    scene.hpa.says("ScalingActive", "False/FailedGetResourceMetric", seconds(60)).await;
+    scene
+        .hpa
+        .says("ScalingActive", "False/FailedGetResourceMetric", seconds(60))
+        .await;
     // What needs no metric happens all the same: a minimum that was raised.
     let asked = Instant::now();
     others.patch_spec(json!({"minReplicas": 5})).await;

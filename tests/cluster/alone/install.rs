@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Autoscaler, Cluster, Controller, Load, Record, Request, Workload, gadget_definition, kustomization, seconds, utilization,
-    wait_until,
+    Autoscaler, Cluster, Controller, Load, Record, Request, Workload, gadget_definition, kustomization, seconds,
+    utilization, wait_until,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -14,11 +14,22 @@ async fn no_right_of_the_manifests_is_missing_and_none_is_unused() {
     let cluster = Cluster::main().await;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests");
     cluster.kubectl(&["apply", "--kustomize", folder]);
-    cluster.kubectl(&["--namespace=trimtab", "rollout", "status", "deployment/trimtab", "--timeout=30s"]);
+    cluster.kubectl(&[
+        "--namespace=trimtab",
+        "rollout",
+        "status",
+        "deployment/trimtab",
+        "--timeout=30s",
+    ]);
 
     let namespace = cluster.namespace("install").await;
     namespace.apply(&gadget_definition());
-    namespace.kubectl(&["wait", "--for=condition=Established", "crd/gadgets.trimtab.test", "--timeout=20s"]);
+    namespace.kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        "crd/gadgets.trimtab.test",
+        "--timeout=20s",
+    ]);
     let kubeconfig = cluster.account_kubeconfig("trimtab", "trimtab", &namespace.folder().join("trimtab.kubeconfig"));
     let spec = json!({"minReplicas": 2, "maxReplicas": 10, "metrics": [utilization("cpu", 50)]});
     let web = Workload::deployment(&namespace, "web", 2);
@@ -35,15 +46,26 @@ async fn no_right_of_the_manifests_is_missing_and_none_is_unused() {
     let controller = Controller::start(&namespace, &kubeconfig, &[place]);
     record.settles(4, seconds(5), seconds(120)).await;
     failing.tells("Warning", "FailedGetResourceMetric", seconds(30)).await;
-    wait_until("the Lease is renewed and the Events are counted", seconds(60), async || {
-        let unused = compare(&cluster).1;
-        if unused.is_empty() { Ok(()) } else { Err(format!("not asked for: {unused:?}")) }
-    })
+    wait_until(
+        "the Lease is renewed and the Events are counted",
+        seconds(60),
+        async || {
+            let unused = compare(&cluster).1;
+            if unused.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("not asked for: {unused:?}"))
+            }
+        },
+    )
     .await;
     let (status, _) = controller.terminate();
     assert!(status.success(), "{status}");
     let (missing, unused) = compare(&cluster);
-    assert!(missing.is_empty() && unused.is_empty(), "missing: {missing:?}\nunused: {unused:?}");
+    assert!(
+        missing.is_empty() && unused.is_empty(),
+        "missing: {missing:?}\nunused: {unused:?}"
+    );
 }
 
 /// What was asked for and refused, and what is granted and was not asked for.
@@ -59,7 +81,10 @@ fn compare(cluster: &Cluster) -> (Vec<Request>, Vec<String>) {
             }
         }
     }
-    (requests.into_iter().filter(|request| !request.allowed).collect(), unused)
+    (
+        requests.into_iter().filter(|request| !request.allowed).collect(),
+        unused,
+    )
 }
 
 /// One verb on one resource, of the many that a rule may hold.
@@ -100,7 +125,10 @@ fn grants(rule: &Value) -> Vec<Grant> {
 impl Grant {
     fn covers(&self, request: &Request) -> bool {
         let resource = match self.resource.strip_prefix("*/") {
-            Some(subresource) => request.resource.split_once('/').is_some_and(|(_, found)| found == subresource),
+            Some(subresource) => request
+                .resource
+                .split_once('/')
+                .is_some_and(|(_, found)| found == subresource),
             None => self.resource == request.resource,
         };
         let name = self.name.as_ref().is_none_or(|name| *name == request.name);
@@ -120,10 +148,19 @@ async fn its_requests_are_queued_as_workload_high() {
     let kubeconfig = cluster.account_kubeconfig("trimtab", "trimtab", &namespace.folder().join("trimtab.kubeconfig"));
     let client = crate::harness::client(&kubeconfig).await;
     wait_until("the API server uses the FlowSchema", seconds(30), async || {
-        let request = http::Request::get("/api/v1/pods?limit=1").body(kube::client::Body::empty()).expect("a request");
+        let request = http::Request::get("/api/v1/pods?limit=1")
+            .body(kube::client::Body::empty())
+            .expect("a request");
         let answer = client.send(request).await.map_err(|error| error.to_string())?;
-        let used = answer.headers().get("x-kubernetes-pf-flowschema-uid").and_then(|uid| uid.to_str().ok());
-        if used == schema["metadata"]["uid"].as_str() { Ok(()) } else { Err(format!("{} by {used:?}", answer.status())) }
+        let used = answer
+            .headers()
+            .get("x-kubernetes-pf-flowschema-uid")
+            .and_then(|uid| uid.to_str().ok());
+        if used == schema["metadata"]["uid"].as_str() {
+            Ok(())
+        } else {
+            Err(format!("{} by {used:?}", answer.status()))
+        }
     })
     .await;
 }

@@ -17,7 +17,10 @@ pub fn kustomization(cluster: &Cluster, folder: &str) -> Vec<Value> {
 /// The rules of a kustomization's ClusterRole `trimtab`.
 pub fn cluster_role_rules(cluster: &Cluster, folder: &str) -> Value {
     let objects = kustomization(cluster, folder);
-    let role = objects.into_iter().find(|object| object["kind"] == "ClusterRole").expect("a ClusterRole");
+    let role = objects
+        .into_iter()
+        .find(|object| object["kind"] == "ClusterRole")
+        .expect("a ClusterRole");
     role["rules"].clone()
 }
 
@@ -27,7 +30,8 @@ impl Namespace {
         self.apply(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}));
         self.role(name, rules);
         self.bind(name);
-        self.cluster.account_kubeconfig(&self.name, name, &self.folder().join(format!("{name}.kubeconfig")))
+        self.cluster
+            .account_kubeconfig(&self.name, name, &self.folder().join(format!("{name}.kubeconfig")))
     }
 
     /// Sets a Role's rules.
@@ -39,7 +43,10 @@ impl Namespace {
 
     /// Gives the ServiceAccount the Role of the same name.
     pub fn bind(&self, name: &str) {
-        let (role, account) = (format!("--role={name}"), format!("--serviceaccount={}:{name}", self.name));
+        let (role, account) = (
+            format!("--role={name}"),
+            format!("--serviceaccount={}:{name}", self.name),
+        );
         self.kubectl(&["create", "rolebinding", name, &role, &account]);
     }
 }
@@ -48,7 +55,8 @@ impl Cluster {
     /// Writes a kubeconfig that acts as a ServiceAccount by a token of an hour.
     pub fn account_kubeconfig(&self, namespace: &str, name: &str, path: &std::path::Path) -> PathBuf {
         let token = self.kubectl(&["--namespace", namespace, "create", "token", name, "--duration=1h"]);
-        let admin: Value = serde_json::from_str(&self.kubectl(&["config", "view", "--raw", "--output=json"])).expect("JSON");
+        let admin: Value =
+            serde_json::from_str(&self.kubectl(&["config", "view", "--raw", "--output=json"])).expect("JSON");
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "it", "clusters": admin["clusters"],
             "users": [{"name": "it", "user": {"token": token.trim()}}],
@@ -63,7 +71,8 @@ impl Cluster {
         let log = std::fs::read_to_string(self.run.join("log/audit.log")).expect("read the audit log");
         let user = format!("system:serviceaccount:{namespace}:{name}");
         let entries = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let of_user = entries.filter(|entry| entry["user"]["username"] == user.as_str() && entry["objectRef"].is_object());
+        let of_user =
+            entries.filter(|entry| entry["user"]["username"] == user.as_str() && entry["objectRef"].is_object());
         of_user.map(|entry| Request::of(&entry)).collect()
     }
 }

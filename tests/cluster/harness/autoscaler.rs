@@ -20,8 +20,13 @@ impl Autoscaler {
     /// `kubectl autoscale`, with its own words for the target: `--cpu-percent=50 --min=2 --max=10`.
     pub fn by_kubectl(workload: &Workload, arguments: &[&str]) -> Autoscaler {
         let kind = workload.kind.kind.to_lowercase();
-        workload.namespace.kubectl(&[&["autoscale", kind.as_str(), workload.name.as_str()], arguments].concat());
-        Autoscaler { namespace: workload.namespace.clone(), name: workload.name.clone() }
+        workload
+            .namespace
+            .kubectl(&[&["autoscale", kind.as_str(), workload.name.as_str()], arguments].concat());
+        Autoscaler {
+            namespace: workload.namespace.clone(),
+            name: workload.name.clone(),
+        }
     }
 
     /// An `autoscaling/v2` manifest; `spec` is filled up with the workload as its target.
@@ -30,25 +35,36 @@ impl Autoscaler {
         workload.namespace.apply(&json!({
             "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": name}, "spec": spec,
         }));
-        Autoscaler { namespace: workload.namespace.clone(), name: name.to_owned() }
+        Autoscaler {
+            namespace: workload.namespace.clone(),
+            name: name.to_owned(),
+        }
     }
 
     pub async fn patch_spec(&self, spec: Value) {
         let patch = Patch::Merge(json!({"spec": spec}));
         let api = self.namespace.api::<HorizontalPodAutoscaler>();
-        api.patch(&self.name, &PatchParams::default(), &patch).await.expect("patch the autoscaler");
+        api.patch(&self.name, &PatchParams::default(), &patch)
+            .await
+            .expect("patch the autoscaler");
     }
 
     pub async fn status(&self) -> HorizontalPodAutoscalerStatus {
         let api = self.namespace.api::<HorizontalPodAutoscaler>();
-        api.get(&self.name).await.expect("read the autoscaler").status.unwrap_or_default()
+        api.get(&self.name)
+            .await
+            .expect("read the autoscaler")
+            .status
+            .unwrap_or_default()
     }
 
     /// A condition as `True/ReadyForNewScale`; empty where there is none.
     pub async fn condition(&self, kind: &str) -> String {
         let conditions = self.status().await.conditions.unwrap_or_default();
         let found = conditions.into_iter().find(|condition| condition.type_ == kind);
-        found.map_or_else(String::new, |found| format!("{}/{}", found.status, found.reason.unwrap_or_default()))
+        found.map_or_else(String::new, |found| {
+            format!("{}/{}", found.status, found.reason.unwrap_or_default())
+        })
     }
 
     /// Waits for a condition: `says("ScalingActive", "False/AmbiguousSelector", …)`.
@@ -62,11 +78,21 @@ impl Autoscaler {
 
     /// The Events on it: type, reason, message.
     pub async fn events(&self) -> Vec<(String, String, String)> {
-        let fields = format!("involvedObject.kind=HorizontalPodAutoscaler,involvedObject.name={}", self.name);
+        let fields = format!(
+            "involvedObject.kind=HorizontalPodAutoscaler,involvedObject.name={}",
+            self.name
+        );
         let api = self.namespace.api::<Event>();
-        let found = api.list(&ListParams::default().fields(&fields)).await.expect("list Events");
+        let found = api
+            .list(&ListParams::default().fields(&fields))
+            .await
+            .expect("list Events");
         let text = Option::unwrap_or_default;
-        found.items.into_iter().map(|event| (text(event.type_), text(event.reason), text(event.message))).collect()
+        found
+            .items
+            .into_iter()
+            .map(|event| (text(event.type_), text(event.reason), text(event.message)))
+            .collect()
     }
 
     /// Waits for an Event of this type and reason; gives its message.

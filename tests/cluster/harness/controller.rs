@@ -5,7 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{Cluster, Namespace, output_of};
 
@@ -29,20 +31,27 @@ impl Controller {
     /// With nothing but the kubeconfig and a sync period of 2 s; it listens nowhere unless told to.
     pub fn start(namespace: &Namespace, kubeconfig: &Path, flags: &[&str]) -> Controller {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let log = namespace.folder().join(format!("controller-{}.log", COUNT.fetch_add(1, Ordering::Relaxed)));
+        let log = namespace
+            .folder()
+            .join(format!("controller-{}.log", COUNT.fetch_add(1, Ordering::Relaxed)));
         let file = File::create(&log).expect("create the controller's log");
         let mut command = match std::env::var("TRIMTAB_TEST_CONTROLLER").as_deref() {
             Ok("kubernetes") => still(),
             _ => run(kubeconfig, flags),
         };
-        command.stdin(Stdio::null()).stdout(file.try_clone().expect("a second handle")).stderr(file);
+        command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("a second handle"))
+            .stderr(file);
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Controller { child, log }
     }
 
     pub fn log(&self) -> String {
         let mut text = String::new();
-        File::open(&self.log).and_then(|mut file| file.read_to_string(&mut text)).expect("read the controller's log");
+        File::open(&self.log)
+            .and_then(|mut file| file.read_to_string(&mut text))
+            .expect("read the controller's log");
         text
     }
 
@@ -104,5 +113,10 @@ fn program() -> Command {
 
 /// Another command of trimtab, on this cluster; it has to succeed. Gives what it prints.
 pub fn trimtab(cluster: &Cluster, arguments: &[&str]) -> String {
-    output_of(program().args(arguments).env("KUBECONFIG", cluster.kubeconfig()).stdin(Stdio::null()))
+    output_of(
+        program()
+            .args(arguments)
+            .env("KUBECONFIG", cluster.kubeconfig())
+            .stdin(Stdio::null()),
+    )
 }

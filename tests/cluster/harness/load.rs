@@ -25,8 +25,15 @@ struct Wish {
 impl Load {
     /// `cpu_milli` and `memory_mi` are the totals over all pods.
     pub fn on(workload: &Workload, cpu_milli: u32, memory_mi: u32) -> Load {
-        let wish = Arc::new(Wish { cpu_milli: AtomicU32::new(cpu_milli), memory_mi: AtomicU32::new(memory_mi) });
-        let task = tokio::spawn(keep_up(workload.namespace.api(), format!("app={}", workload.name), wish.clone()));
+        let wish = Arc::new(Wish {
+            cpu_milli: AtomicU32::new(cpu_milli),
+            memory_mi: AtomicU32::new(memory_mi),
+        });
+        let task = tokio::spawn(keep_up(
+            workload.namespace.api(),
+            format!("app={}", workload.name),
+            wish.clone(),
+        ));
         Load { wish, task }
     }
 
@@ -61,7 +68,11 @@ async fn divide(pods: &Api<Pod>, selector: &str, wish: &Wish) -> kube::Result<()
     let memory = format!("{:.0}Ki", share(&wish.memory_mi) * 1024.0);
     for pod in &serving {
         let annotations = pod.metadata.annotations.as_ref();
-        let has = |key: &str, value: &str| annotations.and_then(|all| all.get(key)).is_some_and(|found| found == value);
+        let has = |key: &str, value: &str| {
+            annotations
+                .and_then(|all| all.get(key))
+                .is_some_and(|found| found == value)
+        };
         if has("trimtab.dev/cpu", &cpu) && has("trimtab.dev/memory", &memory) {
             continue;
         }

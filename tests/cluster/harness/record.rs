@@ -30,9 +30,17 @@ impl Record {
     pub async fn of(workload: &Workload) -> Record {
         let changes = Arc::new(Mutex::new(Vec::new()));
         let task = tokio::spawn(watch(workload.clone(), changes.clone()));
-        let record = Record { start: Instant::now(), changes, task };
+        let record = Record {
+            start: Instant::now(),
+            changes,
+            task,
+        };
         wait_until("a first count", Duration::from_secs(20), async || {
-            if record.changes().is_empty() { Err("nothing") } else { Ok(()) }
+            if record.changes().is_empty() {
+                Err("nothing")
+            } else {
+                Ok(())
+            }
         })
         .await;
         record
@@ -47,13 +55,20 @@ impl Record {
     }
 
     pub fn highest(&self) -> i32 {
-        self.changes().iter().map(|change| change.replicas).max().expect("a record begins with a count")
+        self.changes()
+            .iter()
+            .map(|change| change.replicas)
+            .max()
+            .expect("a record begins with a count")
     }
 
     /// The first time that the count fell, at or after `since`.
     pub fn first_fall(&self, since: Instant) -> Option<Change> {
         let changes = self.changes();
-        let falls = changes.windows(2).filter(|pair| pair[1].replicas < pair[0].replicas).map(|pair| pair[1]);
+        let falls = changes
+            .windows(2)
+            .filter(|pair| pair[1].replicas < pair[0].replicas)
+            .map(|pair| pair[1]);
         falls.into_iter().find(|change| change.at >= since)
     }
 
@@ -74,7 +89,12 @@ impl fmt::Display for Record {
         for (index, change) in self.changes().iter().enumerate() {
             match index {
                 0 => write!(f, "{}", change.replicas)?,
-                _ => write!(f, ", at {:.1}s {}", (change.at - self.start).as_secs_f64(), change.replicas)?,
+                _ => write!(
+                    f,
+                    ", at {:.1}s {}",
+                    (change.at - self.start).as_secs_f64(),
+                    change.replicas
+                )?,
             }
         }
         Ok(())
@@ -102,7 +122,10 @@ async fn watch(workload: Workload, changes: Arc<Mutex<Vec<Change>>>) {
         let replicas = object.data["spec"]["replicas"].as_i64().unwrap_or(0) as i32;
         let mut changes = changes.lock().expect("nobody panics with it");
         if changes.last().is_none_or(|last: &Change| last.replicas != replicas) {
-            changes.push(Change { at: Instant::now(), replicas });
+            changes.push(Change {
+                at: Instant::now(),
+                replicas,
+            });
         }
     }
 }

@@ -59,14 +59,23 @@ impl Workload {
             kind: GroupVersionKind::gvk("trimtab.test", "v1", "Gadget"),
             plural: "gadgets",
         };
-        let pods = Workload { kind: GroupVersionKind::gvk("apps", "v1", "ReplicaSet"), plural: "replicasets", ..gadget.clone() };
+        let pods = Workload {
+            kind: GroupVersionKind::gvk("apps", "v1", "ReplicaSet"),
+            plural: "replicasets",
+            ..gadget.clone()
+        };
         let controller = tokio::spawn(control(gadget.clone(), pods));
         (gadget, controller)
     }
 
     fn known(namespace: &Namespace, name: &str, kind: &str, plural: &'static str) -> Workload {
         let kind = GroupVersionKind::gvk("apps", "v1", kind);
-        Workload { namespace: namespace.clone(), name: name.to_owned(), kind, plural }
+        Workload {
+            namespace: namespace.clone(),
+            name: name.to_owned(),
+            kind,
+            plural,
+        }
     }
 
     pub fn api(&self) -> Api<DynamicObject> {
@@ -88,18 +97,24 @@ impl Workload {
     /// Merges into the workload's spec.
     pub async fn patch_spec(&self, spec: Value) {
         let patch = Patch::Merge(json!({"spec": spec}));
-        self.api().patch(&self.name, &PatchParams::default(), &patch).await.expect("patch the workload");
+        self.api()
+            .patch(&self.name, &PatchParams::default(), &patch)
+            .await
+            .expect("patch the workload");
     }
 
     /// What a person does with `kubectl scale`.
     pub fn scale_by_hand(&self, replicas: i32) {
         let object = format!("{}/{}", self.plural, self.name);
-        self.namespace.kubectl(&["scale", &object, "--replicas", &replicas.to_string()]);
+        self.namespace
+            .kubectl(&["scale", &object, "--replicas", &replicas.to_string()]);
     }
 }
 
 fn count(spec: &Value) -> i32 {
-    spec["replicas"].as_i64().map_or(0, |count| i32::try_from(count).expect("a replica count"))
+    spec["replicas"]
+        .as_i64()
+        .map_or(0, |count| i32::try_from(count).expect("a replica count"))
 }
 
 fn template(name: &str, requests: Value) -> Value {
