@@ -2,12 +2,10 @@
 
 pub mod client;
 pub mod events;
-pub mod resource;
-pub mod scale;
-pub mod status;
 pub mod pods;
 pub mod resource;
 pub mod scale;
 #[cfg(test)]
 mod script;
+pub mod status;
 pub mod watch;

@@ -25,7 +25,15 @@ fn live(syncs: Vec<SyncInput>, mut each: impl FnMut(&SyncInput, &trimtab::decide
             (Some(_), true) => WriteOutcome::Written,
             (Some(_), false) => WriteOutcome::Failed("refused".into()),
         };
-        let conclusion = conclude(&sync.spec, &sync.seen, &decision, &outcome, memory, &sync.settings, sync.now);
+        let conclusion = conclude(
+            &sync.spec,
+            &sync.seen,
+            &decision,
+            &outcome,
+            memory,
+            &sync.settings,
+            sync.now,
+        );
         memory = conclusion.memory;
         assert!(memory.entry_bytes() <= 32 * 1024);
     }
@@ -124,22 +132,33 @@ fn literally(current: i32, samples: &[Option<i64>], target: MetricTarget) -> Opt
             _ => f64::NAN,
         }
     };
-    let mut known: HashMap<usize, i64> = samples.iter().enumerate().filter_map(|(i, s)| Some((i, (*s)?))).collect();
+    let mut known: HashMap<usize, i64> = samples
+        .iter()
+        .enumerate()
+        .filter_map(|(i, s)| Some((i, (*s)?)))
+        .collect();
     if known.is_empty() {
         return None;
     }
     let ready = known.len();
     let ratio = ratio_of(&known);
     if ready == samples.len() {
-        return Some(if within(ratio) { current } else { (ratio * ready as f64).ceil() as i32 });
+        return Some(if within(ratio) {
+            current
+        } else {
+            (ratio * ready as f64).ceil() as i32
+        });
     }
     for i in (0..samples.len()).filter(|i| samples[*i].is_none()) {
         if ratio < 1.0 {
-            known.insert(i, match target {
-                MetricTarget::Utilization(percent) => request * i64::from(percent.max(100)) / 100,
-                MetricTarget::AverageValue(Milli(target)) => target,
-                _ => 0,
-            });
+            known.insert(
+                i,
+                match target {
+                    MetricTarget::Utilization(percent) => request * i64::from(percent.max(100)) / 100,
+                    MetricTarget::AverageValue(Milli(target)) => target,
+                    _ => 0,
+                },
+            );
         } else if ratio > 1.0 {
             known.insert(i, 0);
         }
@@ -153,4 +172,3 @@ fn literally(current: i32, samples: &[Option<i64>], target: MetricTarget) -> Opt
         || filled > 1.0 && proposal < current;
     Some(if keep { current } else { proposal })
 }
-
