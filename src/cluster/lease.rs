@@ -10,7 +10,6 @@ mod record;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease as LeaseObject;
 use kube::Client;
 use tokio::sync::watch;
@@ -18,6 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::clock::Clock;
 use crate::wire::{WireError, WireFailure};
 pub use identity::identity;
 use record::{Seen, create, read, replace};
@@ -79,28 +79,26 @@ impl Leadership {
     }
 }
 
-/// Reads the wall clock, for the times in the Lease; nothing is decided by them.
-pub type WallClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
 /// A candidate for the lease.
 pub struct Lease {
     client: Client,
     settings: LeaseSettings,
-    wall_clock: WallClock,
+    clock: Arc<dyn Clock>,
     seen: Option<Seen>,
     leadership: watch::Sender<Leadership>,
 }
 
 impl Lease {
-    /// A candidate, and what it says about its leadership. The receiver wakes when leadership begins or ends, not at
+    /// A candidate, and what it says about its leadership. The `clock` is for the times in the Lease; nothing is decided by
+    /// them. The receiver wakes when leadership begins or ends, not at
     /// each renewal; the value it holds is always the newest.
-    pub fn new(client: Client, settings: LeaseSettings, wall_clock: WallClock) -> (Self, watch::Receiver<Leadership>) {
+    pub fn new(client: Client, settings: LeaseSettings, clock: Arc<dyn Clock>) -> (Self, watch::Receiver<Leadership>) {
         let (leadership, receiver) = watch::channel(Leadership::Following { leader: None });
         (
             Self {
                 client,
                 settings,
-                wall_clock,
+                clock,
                 seen: None,
                 leadership,
             },
@@ -168,14 +166,14 @@ impl Lease {
     async fn take(&mut self) -> Result<(), WireError> {
         let began = Instant::now();
         let Some(seen) = &self.seen else { return Ok(()) };
-        let wish = seen.held_by(&self.settings, (self.wall_clock)());
+        let wish = seen.held_by(&self.settings, self.clock.now());
         let object = replace(&self.client, &self.settings, &wish).await?;
         self.seen = Some(Seen::new(object, began));
         Ok(())
     }
 
     async fn create(&mut self, began: Instant) -> Result<(), WireError> {
-        let object = create(&self.client, &self.settings, (self.wall_clock)()).await?;
+        let object = create(&self.client, &self.settings, self.clock.now()).await?;
         self.seen = Some(Seen::new(object, began));
         Ok(())
     }
@@ -277,7 +275,7 @@ impl Lease {
 
     async fn give_back(&self) -> Result<(), WireError> {
         let Some(seen) = &self.seen else { return Ok(()) };
-        replace(&self.client, &self.settings, &seen.given_back((self.wall_clock)()))
+        replace(&self.client, &self.settings, &seen.given_back(self.clock.now()))
             .await
             .map(drop)
     }
@@ -296,6 +294,7 @@ mod tests {
     use tower::service_fn;
 
     use super::*;
+    use crate::clock::SystemClock;
 
     /// An API server with room for one Lease.
     #[derive(Clone, Default)]
@@ -356,7 +355,7 @@ mod tests {
 
         fn start(&self, candidate: usize) -> Candidate {
             let settings = LeaseSettings::new("trimtab", "trimtab", format!("candidate-{candidate}"));
-            let (lease, leadership) = Lease::new(self.client(candidate), settings, Arc::new(|| Timestamp::UNIX_EPOCH));
+            let (lease, leadership) = Lease::new(self.client(candidate), settings, Arc::new(SystemClock));
             let stop = CancellationToken::new();
             Candidate {
                 leadership,
