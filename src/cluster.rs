@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod events;
+pub mod lease;
 pub mod pods;
 pub mod resource;
 pub mod scale;

@@ -1,0 +1,533 @@
+//! Who decides: leader election on a `coordination.k8s.io` Lease.
+//!
+//! The rules are client-go's, with one more: leadership ends by the leader's own clock, [`Leadership::leads`], before
+//! anyone else may take the lease. Clocks of different hosts are never compared: a candidate counts the lease's duration
+//! from when it saw the last change.
+
+mod identity;
+mod record;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease as LeaseObject;
+use kube::Client;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::wire::{WireError, WireFailure};
+pub use identity::identity;
+use record::{Seen, create, read, replace};
+
+/// The time in which the lease is given back; after it the process ends all the same, and the lease runs out.
+const RELEASE_TIME: Duration = Duration::from_secs(1);
+
+/// Where the lease is, who we are, and how fast it goes from hand to hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseSettings {
+    /// The Lease's namespace.
+    pub namespace: String,
+    /// The Lease's name.
+    pub name: String,
+    /// Who we are; must differ between candidates. See [`identity`].
+    pub identity: String,
+    /// Others take the lease so long after they saw it change for the last time. Whole seconds, rounded up.
+    pub lease_duration: Duration,
+    /// A leader that could not renew the lease for so long leads no more; must be shorter than `lease_duration`.
+    pub renew_deadline: Duration,
+    /// Between two tries to renew or to take it; must be shorter than `renew_deadline`.
+    pub retry_period: Duration,
+}
+
+impl LeaseSettings {
+    /// Settings with client-go's times: 15 s, 10 s and 2 s.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>, identity: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+            identity: identity.into(),
+            lease_duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Whether we lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leadership {
+    /// Another one leads, or nobody does yet.
+    Following {
+        /// Who leads, where that is known.
+        leader: Option<Arc<str>>,
+    },
+    /// We lead until then, unless the lease is renewed before.
+    Leading {
+        /// By the monotonic clock.
+        until: Instant,
+    },
+}
+
+impl Leadership {
+    /// Whether we lead at `now`. Ask before each write, with the clock as it is then: a process that was stopped for a while
+    /// finds out here that its time is over.
+    pub fn leads(&self, now: Instant) -> bool {
+        matches!(self, Self::Leading { until } if now < *until)
+    }
+}
+
+/// A candidate for the lease.
+pub struct Lease {
+    client: Client,
+    settings: LeaseSettings,
+    clock: Arc<dyn Clock>,
+    seen: Option<Seen>,
+    leadership: watch::Sender<Leadership>,
+}
+
+impl Lease {
+    /// A candidate, and what it says about its leadership. The `clock` is for the times in the Lease; nothing is decided by
+    /// them. The receiver wakes when leadership begins or ends, not at
+    /// each renewal; the value it holds is always the newest.
+    pub fn new(client: Client, settings: LeaseSettings, clock: Arc<dyn Clock>) -> (Self, watch::Receiver<Leadership>) {
+        let (leadership, receiver) = watch::channel(Leadership::Following { leader: None });
+        (
+            Self {
+                client,
+                settings,
+                clock,
+                seen: None,
+                leadership,
+            },
+            receiver,
+        )
+    }
+
+    /// Takes the lease when it is free, and renews it. At `stop`, gives it back and ends: cancel that after the last write,
+    /// since another one takes over at once.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while let Some(next) = stop.run_until_cancelled(self.step()).await {
+            if stop.run_until_cancelled(sleep_until(next)).await.is_none() {
+                break;
+            }
+        }
+        self.release().await;
+    }
+
+    /// One try to take or renew it; gives the time of the next.
+    async fn step(&mut self) -> Instant {
+        let began = Instant::now();
+        let patience = match *self.leadership.borrow() {
+            Leadership::Leading { until } => until.saturating_duration_since(began),
+            Leadership::Following { .. } => self.settings.renew_deadline,
+        };
+        match timeout(patience, self.attempt(began)).await {
+            Ok(Ok(leads)) => self.say(leads, began),
+            Ok(Err(error)) => warn!(error = &error as &dyn std::error::Error, "Lease not renewed"),
+            Err(_) => warn!(lease = self.settings.name, "Lease not renewed in time"),
+        }
+        self.end_if_over();
+        self.next_step()
+    }
+
+    /// Whether we hold the lease after it.
+    async fn attempt(&mut self, began: Instant) -> Result<bool, WireError> {
+        if self.holds() {
+            match self.take().await {
+                Err(error) if matches!(error.failure(), WireFailure::Conflict | WireFailure::NotFound) => {}
+                outcome => return outcome.map(|()| true),
+            }
+        }
+        let object = read(&self.client, &self.settings).await?;
+        let exists = object.is_some();
+        object.into_iter().for_each(|object| self.see(object));
+        // A Lease that someone deleted leaves its holder leading until it notices: its time counts all the same.
+        let held_by_another = self.seen.as_ref().is_some_and(|seen| !seen.is_free(Instant::now()));
+        if held_by_another && !self.holds() {
+            return Ok(false);
+        }
+        let outcome = if exists {
+            self.take().await
+        } else {
+            self.create(began).await
+        };
+        match outcome {
+            Ok(()) => Ok(true),
+            // Another one was faster; who it was is read at the next try.
+            Err(error) if error.failure() == WireFailure::Conflict => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes us into the lease as it was seen.
+    async fn take(&mut self) -> Result<(), WireError> {
+        let began = Instant::now();
+        let Some(seen) = &self.seen else { return Ok(()) };
+        let wish = seen.held_by(&self.settings, self.clock.now());
+        let object = replace(&self.client, &self.settings, &wish).await?;
+        self.seen = Some(Seen::new(object, began));
+        Ok(())
+    }
+
+    async fn create(&mut self, began: Instant) -> Result<(), WireError> {
+        let object = create(&self.client, &self.settings, self.clock.now()).await?;
+        self.seen = Some(Seen::new(object, began));
+        Ok(())
+    }
+
+    fn see(&mut self, object: LeaseObject) {
+        if !self.seen.as_ref().is_some_and(|seen| seen.is_same(&object)) {
+            self.seen = Some(Seen::new(object, Instant::now()));
+        }
+    }
+
+    fn holds(&self) -> bool {
+        self.seen
+            .as_ref()
+            .is_some_and(|seen| seen.holder() == self.settings.identity)
+    }
+
+    fn say(&self, leads: bool, began: Instant) {
+        let holder = self.seen.as_ref().map(Seen::holder).filter(|holder| !holder.is_empty());
+        let leadership = if leads {
+            // Counted from before the request: nobody can have seen the renewal earlier.
+            Leadership::Leading {
+                until: began + self.settings.renew_deadline,
+            }
+        } else {
+            Leadership::Following {
+                leader: holder.map(Into::into),
+            }
+        };
+        self.announce(leadership);
+    }
+
+    fn end_if_over(&self) {
+        let over = matches!(*self.leadership.borrow(), Leadership::Leading { until } if until <= Instant::now());
+        if over {
+            self.announce(Leadership::Following { leader: None });
+        }
+    }
+
+    fn announce(&self, leadership: Leadership) {
+        let identity = &self.settings.identity;
+        self.leadership.send_if_modified(|current| {
+            let led = matches!(current, Leadership::Leading { .. });
+            let leads = matches!(leadership, Leadership::Leading { .. });
+            let changed = led != leads || (!leads && *current != leadership);
+            match &leadership {
+                Leadership::Leading { .. } if changed => info!(lease = self.settings.name, identity, "Leads"),
+                Leadership::Following { leader } if changed => {
+                    info!(
+                        lease = self.settings.name,
+                        identity,
+                        leader = leader.as_deref(),
+                        "Follows"
+                    );
+                }
+                _ => {}
+            }
+            *current = leadership;
+            changed
+        });
+    }
+
+    /// The next try: after the retry period, or when leadership or another's lease ends.
+    fn next_step(&self) -> Instant {
+        let now = Instant::now();
+        let regular = now + self.settings.retry_period;
+        let end = match *self.leadership.borrow() {
+            Leadership::Leading { until } => Some(until),
+            Leadership::Following { .. } => self.seen.as_ref().map(Seen::ends).filter(|end| *end > now),
+        };
+        end.map_or(regular, |end| end.min(regular))
+    }
+
+    /// Gives the lease back, so that another one can take it at its next try.
+    async fn release(&mut self) {
+        let was_leading = self.leadership.borrow().leads(Instant::now());
+        self.announce(Leadership::Following { leader: None });
+        if !self.holds() && !was_leading {
+            return;
+        }
+        let outcome = timeout(RELEASE_TIME, async {
+            // A renewal may have been under way when the stop came.
+            match self.give_back().await {
+                Err(error) if error.failure() == WireFailure::Conflict => {
+                    let Some(object) = read(&self.client, &self.settings).await? else {
+                        return Ok(());
+                    };
+                    self.see(object);
+                    if self.holds() { self.give_back().await } else { Ok(()) }
+                }
+                outcome => outcome,
+            }
+        });
+        match outcome.await {
+            Ok(Ok(())) => info!(lease = self.settings.name, "Lease given back"),
+            Ok(Err(error)) => warn!(error = &error as &dyn std::error::Error, "Lease not given back"),
+            Err(_) => warn!(lease = self.settings.name, "Lease not given back in time"),
+        }
+    }
+
+    async fn give_back(&self) -> Result<(), WireError> {
+        let Some(seen) = &self.seen else { return Ok(()) };
+        replace(&self.client, &self.settings, &seen.given_back(self.clock.now()))
+            .await
+            .map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use http::{Method, Request, Response};
+    use http_body_util::{BodyExt, Full};
+    use kube::client::Body;
+    use parking_lot::Mutex;
+    use tokio::task::JoinHandle;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    /// An API server with room for one Lease.
+    #[derive(Clone, Default)]
+    struct Server(Arc<Mutex<Store>>);
+
+    #[derive(Default)]
+    struct Store {
+        lease: Option<LeaseObject>,
+        version: u64,
+        /// Candidates by number that get no answer.
+        cut_off: Vec<usize>,
+        requests: Vec<(usize, Method)>,
+    }
+
+    impl Server {
+        fn answer(&self, candidate: usize, method: Method, body: &[u8]) -> (u16, Vec<u8>) {
+            let mut store = self.0.lock();
+            store.requests.push((candidate, method.clone()));
+            let version = store.version.to_string();
+            match (method, store.lease.clone()) {
+                (Method::GET | Method::PUT, None) => return (404, Vec::new()),
+                (Method::GET, Some(lease)) => return (200, serde_json::to_vec(&lease).unwrap()),
+                (Method::POST, Some(_)) => return (409, Vec::new()),
+                _ => {}
+            }
+            let mut lease: LeaseObject = serde_json::from_slice(body).unwrap();
+            if store.lease.is_some() && lease.metadata.resource_version != Some(version) {
+                return (409, Vec::new());
+            }
+            store.version += 1;
+            lease.metadata.resource_version = Some(store.version.to_string());
+            store.lease = Some(lease.clone());
+            (200, serde_json::to_vec(&lease).unwrap())
+        }
+
+        fn client(&self, candidate: usize) -> Client {
+            let server = self.clone();
+            let service = service_fn(move |request: Request<Body>| {
+                let server = server.clone();
+                async move {
+                    let (head, body) = request.into_parts();
+                    let body = body.collect().await.unwrap().to_bytes();
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    if server.0.lock().cut_off.contains(&candidate) {
+                        std::future::pending::<()>().await;
+                    }
+                    let (code, body) = server.answer(candidate, head.method, &body);
+                    Ok::<_, Infallible>(
+                        Response::builder()
+                            .status(code)
+                            .body(Full::new(Bytes::from(body)))
+                            .unwrap(),
+                    )
+                }
+            });
+            Client::new(service, "default")
+        }
+
+        fn start(&self, candidate: usize) -> Candidate {
+            let settings = LeaseSettings::new("trimtab", "trimtab", format!("candidate-{candidate}"));
+            let (lease, leadership) = Lease::new(self.client(candidate), settings, Arc::new(SystemClock));
+            let stop = CancellationToken::new();
+            Candidate {
+                leadership,
+                stop: stop.clone(),
+                task: tokio::spawn(lease.run(stop)),
+            }
+        }
+
+        fn spec(&self) -> k8s_openapi::api::coordination::v1::LeaseSpec {
+            self.0.lock().lease.clone().unwrap().spec.unwrap()
+        }
+    }
+
+    struct Candidate {
+        leadership: watch::Receiver<Leadership>,
+        stop: CancellationToken,
+        task: JoinHandle<()>,
+    }
+
+    impl Candidate {
+        fn leads(&self) -> bool {
+            self.leadership.borrow().leads(Instant::now())
+        }
+    }
+
+    /// Lets time pass until `until` holds, and gives how long it took. Nowhere on the way may two lead.
+    async fn wait(limit_seconds: u64, candidates: &[&Candidate], until: impl Fn() -> bool) -> Duration {
+        let began = Instant::now();
+        while !until() {
+            assert!(
+                began.elapsed() < Duration::from_secs(limit_seconds),
+                "not within {limit_seconds} s"
+            );
+            assert!(
+                candidates.iter().filter(|candidate| candidate.leads()).count() <= 1,
+                "two lead"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        began.elapsed()
+    }
+
+    async fn leader_and_follower(server: &Server) -> (Candidate, Candidate) {
+        let first = server.start(1);
+        wait(1, &[&first], || first.leads()).await;
+        let second = server.start(2);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(first.leads() && !second.leads());
+        (first, second)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_leads_and_the_other_knows_who() {
+        let server = Server::default();
+        let (first, second) = leader_and_follower(&server).await;
+        assert_eq!(
+            *second.leadership.borrow(),
+            Leadership::Following {
+                leader: Some("candidate-1".into())
+            }
+        );
+        let spec = server.spec();
+        assert_eq!(
+            (spec.lease_duration_seconds, spec.lease_transitions),
+            (Some(15), Some(0))
+        );
+        // A renewal is one request every two seconds, and wakes nobody.
+        let mut leadership = first.leadership.clone();
+        leadership.mark_unchanged();
+        server.0.lock().requests.clear();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let requests = server.0.lock().requests.clone();
+        let mine: Vec<_> = requests.iter().filter(|(candidate, _)| *candidate == 1).collect();
+        assert!(
+            mine.len() <= 10 && mine.iter().all(|(_, method)| method == Method::PUT),
+            "{mine:?}"
+        );
+        assert!(!leadership.has_changed().unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_that_is_killed_is_followed_when_its_lease_has_run_out() {
+        let server = Server::default();
+        let (first, second) = leader_and_follower(&server).await;
+        first.task.abort();
+        let took = wait(18, &[&second], || second.leads()).await;
+        // 15 s from when the follower saw the last renewal, which is up to one retry period late.
+        assert!((13.0..=17.1).contains(&took.as_secs_f64()), "{took:?}");
+        assert_eq!(server.spec().lease_transitions, Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clean_stop_hands_over_at_the_next_try() {
+        let server = Server::default();
+        let (first, second) = leader_and_follower(&server).await;
+        first.stop.cancel();
+        first.task.await.unwrap();
+        assert_eq!(server.spec().holder_identity.as_deref(), Some(""));
+        let took = wait(3, &[&second], || second.leads()).await;
+        assert!(took <= Duration::from_millis(2_100), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_that_is_cut_off_ends_before_another_begins() {
+        let server = Server::default();
+        let (first, second) = leader_and_follower(&server).await;
+        server.0.lock().cut_off.push(1);
+        let both = [&first, &second];
+        let ended = wait(11, &both, || !first.leads()).await;
+        assert!(ended <= Duration::from_millis(10_100), "{ended:?}");
+        wait(8, &both, || second.leads()).await;
+        server.0.lock().cut_off.clear();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert!(!first.leads() && second.leads());
+        assert_eq!(
+            *first.leadership.borrow(),
+            Leadership::Following {
+                leader: Some("candidate-2".into())
+            }
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_cut_costs_no_leadership() {
+        let server = Server::default();
+        let (first, second) = leader_and_follower(&server).await;
+        let mut leadership = first.leadership.clone();
+        leadership.mark_unchanged();
+        server.0.lock().cut_off.push(1);
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        server.0.lock().cut_off.clear();
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert!(first.leads() && !second.leads());
+        assert!(!leadership.has_changed().unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_foreign_write_to_the_lease_is_no_loss() {
+        let server = Server::default();
+        let (first, second) = leader_and_follower(&server).await;
+        {
+            let mut store = server.0.lock();
+            store.version += 1;
+            let version = store.version.to_string();
+            store.lease.as_mut().unwrap().metadata.resource_version = Some(version);
+        }
+        wait(30, &[&first, &second], || server.0.lock().version > 40).await;
+        assert!(first.leads() && !second.leads());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_is_deleted_stays_with_its_holder() {
+        let server = Server::default();
+        let (first, second) = leader_and_follower(&server).await;
+        server.0.lock().lease = None;
+        wait(10, &[&first, &second], || server.0.lock().lease.is_some()).await;
+        assert_eq!(server.spec().holder_identity.as_deref(), Some("candidate-1"));
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert!(first.leads() && !second.leads());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_candidates_one_leads_through_all_hand_overs() {
+        let server = Server::default();
+        let candidates: Vec<Candidate> = (0..5).map(|n| server.start(n)).collect();
+        let all: Vec<&Candidate> = candidates.iter().collect();
+        for _ in 0..4 {
+            wait(5, &all, || all.iter().any(|candidate| candidate.leads())).await;
+            let leader = all.iter().find(|candidate| candidate.leads()).unwrap();
+            leader.stop.cancel();
+            wait(2, &all, || leader.task.is_finished()).await;
+        }
+        wait(5, &all, || all.iter().any(|candidate| candidate.leads())).await;
+    }
+}

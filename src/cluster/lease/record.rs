@@ -1,0 +1,171 @@
+//! The Lease object: what was seen of it, and what is written to it.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Method, header};
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease as LeaseObject, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::Client;
+use tokio::time::Instant;
+
+use super::LeaseSettings;
+use crate::wire::{self, Limits, WireError, WireFailure};
+
+/// A Lease has some hundred bytes; this leaves room for what others write into its metadata.
+const LEASE_BYTES: usize = 1024 * 1024;
+
+/// A Lease as it was seen last, and when it was first seen so.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    object: LeaseObject,
+    at: Instant,
+}
+
+impl Seen {
+    pub(super) fn new(object: LeaseObject, at: Instant) -> Self {
+        Self { object, at }
+    }
+
+    /// Empty where nobody holds it.
+    pub(super) fn holder(&self) -> &str {
+        self.spec()
+            .and_then(|spec| spec.holder_identity.as_deref())
+            .unwrap_or_default()
+    }
+
+    /// When it may be taken, unless it changes before.
+    pub(super) fn ends(&self) -> Instant {
+        let seconds = self.spec().and_then(|spec| spec.lease_duration_seconds).unwrap_or(0);
+        self.at + Duration::from_secs(seconds.max(0).unsigned_abs().into())
+    }
+
+    pub(super) fn is_free(&self, now: Instant) -> bool {
+        self.holder().is_empty() || now >= self.ends()
+    }
+
+    /// Whether nobody has written to it since.
+    pub(super) fn is_same(&self, object: &LeaseObject) -> bool {
+        self.object.metadata.uid == object.metadata.uid
+            && self.object.metadata.resource_version == object.metadata.resource_version
+    }
+
+    /// The Lease renewed or taken.
+    pub(super) fn held_by(&self, settings: &LeaseSettings, now: Timestamp) -> LeaseObject {
+        let mut object = self.object.clone();
+        let spec = object.spec.get_or_insert_default();
+        let taken = spec.holder_identity.as_deref() != Some(&settings.identity);
+        if taken {
+            spec.acquire_time = Some(MicroTime(now));
+            spec.lease_transitions = Some(spec.lease_transitions.unwrap_or(0).saturating_add(1));
+        }
+        hold(spec, settings, now);
+        object
+    }
+
+    /// The Lease given back, as client-go does it: no holder, and a second to run.
+    pub(super) fn given_back(&self, now: Timestamp) -> LeaseObject {
+        let mut object = self.object.clone();
+        let spec = object.spec.get_or_insert_default();
+        spec.holder_identity = Some(String::new());
+        spec.lease_duration_seconds = Some(1);
+        spec.renew_time = Some(MicroTime(now));
+        object
+    }
+
+    fn spec(&self) -> Option<&LeaseSpec> {
+        self.object.spec.as_ref()
+    }
+}
+
+fn hold(spec: &mut LeaseSpec, settings: &LeaseSettings, now: Timestamp) {
+    let seconds = settings.lease_duration.as_millis().div_ceil(1000);
+    spec.holder_identity = Some(settings.identity.clone());
+    spec.lease_duration_seconds = Some(i32::try_from(seconds).unwrap_or(i32::MAX).max(1));
+    spec.renew_time = Some(MicroTime(now));
+}
+
+/// The Lease, where there is one.
+pub(super) async fn read(client: &Client, settings: &LeaseSettings) -> Result<Option<LeaseObject>, WireError> {
+    match wire::get(client, &object_path(settings), &[], limits(settings)).await {
+        Ok(body) => decode(&body, settings).map(Some),
+        Err(error) if error.failure() == WireFailure::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the Lease, held by us.
+pub(super) async fn create(
+    client: &Client,
+    settings: &LeaseSettings,
+    now: Timestamp,
+) -> Result<LeaseObject, WireError> {
+    let mut spec = LeaseSpec {
+        acquire_time: Some(MicroTime(now)),
+        lease_transitions: Some(0),
+        ..LeaseSpec::default()
+    };
+    hold(&mut spec, settings, now);
+    let metadata = ObjectMeta {
+        name: Some(settings.name.clone()),
+        namespace: Some(settings.namespace.clone()),
+        ..ObjectMeta::default()
+    };
+    let object = LeaseObject {
+        metadata,
+        spec: Some(spec),
+    };
+    write(client, settings, Method::POST, &collection_path(settings), &object).await
+}
+
+/// Replaces the Lease, if nobody has written to it since `object` was read.
+pub(super) async fn replace(
+    client: &Client,
+    settings: &LeaseSettings,
+    object: &LeaseObject,
+) -> Result<LeaseObject, WireError> {
+    write(client, settings, Method::PUT, &object_path(settings), object).await
+}
+
+async fn write(
+    client: &Client,
+    settings: &LeaseSettings,
+    method: Method,
+    path: &str,
+    object: &LeaseObject,
+) -> Result<LeaseObject, WireError> {
+    let body = serde_json::to_vec(object).expect("a Lease has string keys only");
+    let mut request = wire::request(method, path, body)?;
+    request
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let answer = wire::send(client, request, limits(settings)).await?;
+    decode(&answer, settings)
+}
+
+fn decode(body: &[u8], settings: &LeaseSettings) -> Result<LeaseObject, WireError> {
+    serde_json::from_slice(body).map_err(|error| {
+        let attempted = format!("read {}", object_path(settings));
+        WireError::new(
+            attempted,
+            WireFailure::Other,
+            format!("the answer is no Lease: {error}"),
+        )
+    })
+}
+
+/// Half of the renew deadline for each request, so that one that hangs leaves time for another.
+fn limits(settings: &LeaseSettings) -> Limits {
+    Limits {
+        time: settings.renew_deadline / 2,
+        bytes: LEASE_BYTES,
+    }
+}
+
+fn collection_path(settings: &LeaseSettings) -> String {
+    format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", settings.namespace)
+}
+
+fn object_path(settings: &LeaseSettings) -> String {
+    format!("{}/{}", collection_path(settings), settings.name)
+}
