@@ -10,3 +10,4 @@ pub mod scale;
 mod script;
 pub mod status;
 pub mod watch;
+pub mod watches;
