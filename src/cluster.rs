@@ -1,6 +1,7 @@
 //! The Kubernetes API: what is read of it, kept up to date by watches, and what is written to it.
 
 pub mod client;
+pub mod discovery;
 pub mod events;
 pub mod lease;
 pub mod pods;
@@ -10,3 +11,4 @@ pub mod scale;
 mod script;
 pub mod status;
 pub mod watch;
+pub mod watches;

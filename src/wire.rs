@@ -16,7 +16,7 @@ use kube::client::Body;
 use tokio::time::timeout;
 
 pub use error::{WireError, WireFailure};
-pub use query::path_and_query;
+pub use query::{path_and_query, path_segment};
 
 /// The most that is read of an answer that says no: a `Status` object has a few hundred bytes.
 const REFUSAL_BYTES: usize = 64 * 1024;

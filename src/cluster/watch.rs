@@ -7,6 +7,7 @@ mod backoff;
 mod event;
 mod health;
 mod lines;
+mod trouble;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -14,19 +15,18 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method, header};
 use kube::Client;
-use kube::core::Status;
 use serde::de::DeserializeOwned;
-use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, warn};
 
 use super::resource::Collection;
-use crate::wire::{self, Limits, WireError, WireFailure};
+use crate::wire::{self, Limits, WireFailure};
 use backoff::Backoff;
 use event::{Event, Unreadable, read_event, read_page};
-use health::{Monitor, Progress};
-pub use health::{WatchHealth, WatchTrouble};
-use lines::{LineError, Lines};
+use health::Monitor;
+pub use health::{WatchHandle, WatchHealth, WatchTrouble};
+use lines::Lines;
+use trouble::Trouble;
 
 /// From the request for a watch to its first byte.
 const OPEN_PATIENCE: Duration = Duration::from_secs(30);
@@ -39,6 +39,9 @@ const LIST_SILENCE: Duration = Duration::from_secs(15);
 
 /// The most time for a streamed list: 100,000 pods take some 15 s.
 const LIST_PATIENCE: Duration = Duration::from_secs(180);
+
+/// A right that is not needed may be granted some day.
+const FORBIDDEN_WAIT: Duration = Duration::from_secs(300);
 
 /// So many streamed lists may break off before pages are tried: something between us and the server may cut them.
 const BROKEN_LISTS: u32 = 3;
@@ -98,11 +101,21 @@ pub struct WatchOptions {
     pub seed: u64,
 }
 
+/// Whether a watch must work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing can be decided without it.
+    Required,
+    /// There is another, slower way to know; the right to watch may be missing.
+    Optional,
+}
+
 /// One watch, of one kind in one namespace or in the whole cluster.
 pub struct Watch<S: Store> {
     client: Client,
     store: Arc<S>,
     namespace: Option<Arc<str>>,
+    need: Need,
     monitor: Arc<Monitor>,
     backoff: Backoff,
     listing: Listing,
@@ -123,114 +136,13 @@ enum Listing {
     Paged,
 }
 
-/// Why a watch has to begin again.
-#[derive(Debug, Error)]
-enum Trouble {
-    #[error("{0}")]
-    Wire(#[from] WireError),
-    #[error("{0}")]
-    Line(#[from] LineError),
-    #[error("the server ended the watch: {}", .0.message)]
-    Refused(Box<Status>),
-    #[error("the server has sent nothing for {}", humantime::format_duration(*.0))]
-    Silent(Duration),
-    #[error("the server sends changes where a list was asked for")]
-    Changes,
-    #[error("the server ended the watch early")]
-    Ended,
-    #[error("the server's answer is not a list: {0}")]
-    NoList(Unreadable),
-    #[error("the list has no resource version")]
-    NoVersion,
-}
-
-impl Trouble {
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Wire(error) => error.reason(),
-            Self::Line(_) => WireFailure::Connection.as_str(),
-            Self::Refused(status) if status.code == 410 => WireFailure::Gone.as_str(),
-            Self::Refused(_) => WireFailure::Other.as_str(),
-            Self::Silent(_) => "Silent",
-            Self::Ended => "Ended",
-            Self::Changes | Self::NoList(_) | Self::NoVersion => "Unreadable",
-        }
-    }
-
-    /// The resource version asked for is of no use: too old, or from a future that was lost with the server's data.
-    fn needs_a_list(&self) -> bool {
-        let status = match self {
-            Self::Refused(status) => Some(&**status),
-            Self::Wire(error) => match error.failure() {
-                WireFailure::Gone | WireFailure::BadRequest => return true,
-                _ => error.status(),
-            },
-            _ => None,
-        };
-        status.is_some_and(|status| {
-            let causes = status.details.iter().flat_map(|details| &details.causes);
-            status.code == 410
-                || causes
-                    .into_iter()
-                    .any(|cause| cause.reason == "ResourceVersionTooLarge")
-        })
-    }
-
-    /// The server does not know how to stream a list: WatchList is off, or it is of before v1.32.
-    fn refuses_streamed_lists(&self) -> bool {
-        match self {
-            Self::Wire(error) => matches!(error.failure(), WireFailure::BadRequest | WireFailure::Invalid),
-            _ => false,
-        }
-    }
-
-    /// What came is not a list with an end: something between us and the server may drop our parameters.
-    fn shows_no_list(&self) -> bool {
-        matches!(self, Self::Silent(_) | Self::Changes)
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Wire(error) => error.retry_after(),
-            _ => None,
-        }
-    }
-}
-
-/// Sees how a watch is doing, from outside of its task.
-#[derive(Clone)]
-pub struct WatchHandle {
-    monitor: Arc<Monitor>,
-}
-
-impl WatchHandle {
-    /// How the watch is doing now.
-    pub fn health(&self) -> WatchHealth {
-        self.monitor.health()
-    }
-
-    /// Waits until everything has been read once.
-    pub async fn ready(&self) {
-        self.progressed(|progress| progress.ready).await;
-    }
-
-    /// Waits until everything has been read once, or a first try has failed.
-    pub async fn ready_or_failed(&self) {
-        self.progressed(|progress| progress.ready || progress.tried).await;
-    }
-
-    async fn progressed(&self, enough: impl FnMut(&Progress) -> bool) {
-        // An error would mean that the sender is gone, but the monitor that owns it is ours.
-        let _ = self.monitor.progress().wait_for(enough).await;
-    }
-}
-
 impl<S: Store> Watch<S> {
     /// A watch that fills `store`; nothing happens before [`run`](Self::run).
     pub fn new(
         client: Client,
         store: Arc<S>,
         namespace: Option<Arc<str>>,
+        need: Need,
         options: WatchOptions,
     ) -> (Self, WatchHandle) {
         let resource = S::Object::COLLECTION.to_string();
@@ -238,7 +150,7 @@ impl<S: Store> Watch<S> {
         let seed = seed.fold(options.seed, |seed, byte| {
             (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        let monitor = Arc::new(Monitor::new(resource, namespace.clone()));
+        let monitor = Arc::new(Monitor::new(resource, namespace.clone(), need));
         let mut backoff = Backoff::new(seed);
         let (least, most) = WATCH_SECONDS;
         let seconds = (least + (most - least) * backoff.random()).floor().to_string();
@@ -246,6 +158,7 @@ impl<S: Store> Watch<S> {
             client,
             store,
             namespace,
+            need,
             monitor: monitor.clone(),
             backoff,
             seconds,
@@ -272,7 +185,9 @@ impl<S: Store> Watch<S> {
             if self.position.is_some() && trouble.needs_a_list() {
                 self.position = None;
             }
-            sleep(self.backoff.wait(trouble.retry_after())).await;
+            let wait = self.backoff.wait(trouble.retry_after());
+            let unneeded = self.need == Need::Optional && trouble.is_forbidden();
+            sleep(if unneeded { FORBIDDEN_WAIT } else { wait }).await;
         }
     }
 
@@ -447,15 +362,15 @@ impl<S: Store> Watch<S> {
     fn report(&self, trouble: &Trouble) {
         let resource = S::Object::COLLECTION;
         let mut message = trouble.to_string();
-        if matches!(trouble, Trouble::Wire(error) if error.failure() == WireFailure::Forbidden) {
+        if trouble.is_forbidden() {
             let place = match &self.namespace {
                 Some(namespace) => format!("in namespace {namespace} (by a Role there)"),
                 None => "in all namespaces (by a ClusterRole)".to_owned(),
             };
             message.push_str(&format!("; grant the verbs list and watch on {resource} {place}"));
         }
-        // Too old a resource version is in the nature of watches.
-        let expected = trouble.needs_a_list();
+        // Too old a resource version is in the nature of watches, a right that is not needed in that of roles.
+        let expected = trouble.needs_a_list() || (self.need == Need::Optional && trouble.is_forbidden());
         if self.monitor.failed(trouble.reason(), message.clone()) && !expected {
             warn!(%resource, namespace = self.namespace.as_deref(), error = message, "Watch failed, trying again");
         } else {

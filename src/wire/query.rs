@@ -18,6 +18,22 @@ pub fn path_and_query(path: &str, query: &[(&str, &str)]) -> String {
     target
 }
 
+/// `text` as one segment of a path: nothing in it can lead elsewhere.
+pub fn path_segment(text: &str) -> String {
+    let mut segment = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b':' => segment.push(byte.into()),
+            _ => write!(segment, "%{byte:02X}").expect("writing to a String does not fail"),
+        }
+    }
+    // A server or a proxy may resolve these two before it looks at anything else.
+    match segment.as_str() {
+        "." | ".." => segment.replace('.', "%2E"),
+        _ => segment,
+    }
+}
+
 fn encode(target: &mut String, text: &str) {
     for byte in text.bytes() {
         match byte {
@@ -31,6 +47,13 @@ fn encode(target: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_segment_stays_one() {
+        assert_eq!(path_segment("web-1.x"), "web-1.x");
+        assert_eq!(path_segment("a/b?c*d|e"), "a%2Fb%3Fc%2Ad%7Ce");
+        assert_eq!(path_segment(".."), "%2E%2E");
+    }
 
     #[test]
     fn a_selector_is_encoded_as_kubernetes_does_it() {

@@ -7,6 +7,11 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::Need;
+
+/// With a watch down for so long, what it knew counts as old: longer than an API server takes to restart on its own.
+const CURRENT: Duration = Duration::from_secs(10);
+
 /// How a watch is doing, at the moment of asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchHealth {
@@ -14,7 +19,9 @@ pub struct WatchHealth {
     pub resource: String,
     /// Where; `None` is the whole cluster.
     pub namespace: Option<Arc<str>>,
-    /// Everything has been read at least once, at this long ago; `None`: not yet.
+    /// Whether anything works without it.
+    pub need: Need,
+    /// Everything has been read at least once, this long ago; `None`: not yet.
     pub ready_for: Option<Duration>,
     /// When the server last sent anything, bookmarks (one a minute) included; `None`: never.
     pub heard_ago: Option<Duration>,
@@ -38,9 +45,53 @@ pub struct WatchTrouble {
 }
 
 impl WatchHealth {
-    /// Whether the cache is filled. It may be old: see [`trouble`](Self::trouble).
+    /// Whether the cache is filled, or not needed. It may be old: see [`trouble`](Self::trouble).
     pub fn is_ready(&self) -> bool {
-        self.ready_for.is_some()
+        self.ready_for.is_some() || self.need == Need::Optional
+    }
+}
+
+/// Sees how a watch is doing, from outside of its task.
+#[derive(Clone)]
+pub struct WatchHandle {
+    pub(super) monitor: Arc<Monitor>,
+}
+
+impl WatchHandle {
+    /// How the watch is doing now.
+    pub fn health(&self) -> WatchHealth {
+        self.monitor.health()
+    }
+
+    /// Whether this is the watch of `namespace`.
+    pub fn covers(&self, namespace: &str) -> bool {
+        self.monitor.covers(namespace)
+    }
+
+    /// Everything has been read once, and the watch is up but for short interruptions.
+    pub fn is_current(&self) -> bool {
+        self.monitor.is_current(CURRENT)
+    }
+
+    /// Everything has been read once or, where the watch is not required, a first try has failed.
+    pub fn is_settled(&self) -> bool {
+        self.monitor.progress().borrow().is_enough_for(self.monitor.need())
+    }
+
+    /// Waits until the watch [is settled](Self::is_settled).
+    pub async fn settled(&self) {
+        let need = self.monitor.need();
+        // An error would mean that the sender is gone, but the monitor that owns it is ours.
+        let _ = self
+            .monitor
+            .progress()
+            .wait_for(|progress| progress.is_enough_for(need))
+            .await;
+    }
+
+    /// Says that the watch's task is gone, which it never is of itself.
+    pub(in crate::cluster) fn ended(&self, message: String) {
+        self.monitor.failed("Ended", message);
     }
 }
 
@@ -48,6 +99,7 @@ impl WatchHealth {
 pub(super) struct Monitor {
     resource: String,
     namespace: Option<Arc<str>>,
+    need: Need,
     state: Mutex<State>,
     /// Changes when the watch becomes ready, or is in trouble for the first time.
     progress: watch::Sender<Progress>,
@@ -61,6 +113,12 @@ pub(super) struct Progress {
     pub(super) tried: bool,
 }
 
+impl Progress {
+    fn is_enough_for(self, need: Need) -> bool {
+        self.ready || (self.tried && need == Need::Optional)
+    }
+}
+
 #[derive(Default)]
 struct State {
     ready_at: Option<Instant>,
@@ -71,11 +129,12 @@ struct State {
 }
 
 impl Monitor {
-    pub(super) fn new(resource: String, namespace: Option<Arc<str>>) -> Self {
+    pub(super) fn new(resource: String, namespace: Option<Arc<str>>, need: Need) -> Self {
         let progress = watch::Sender::new(Progress::default());
         Self {
             resource,
             namespace,
+            need,
             state: Mutex::default(),
             progress,
         }
@@ -120,15 +179,31 @@ impl Monitor {
         state.unreadable
     }
 
-    pub(super) fn progress(&self) -> watch::Receiver<Progress> {
+    fn need(&self) -> Need {
+        self.need
+    }
+
+    fn covers(&self, namespace: &str) -> bool {
+        self.namespace.as_deref().is_none_or(|own| own == namespace)
+    }
+
+    /// Everything has been read, and nothing has been wrong for longer than `patience`.
+    fn is_current(&self, patience: Duration) -> bool {
+        let state = self.state.lock();
+        let trouble = state.trouble.as_ref().map(|(_, _, since)| since.elapsed());
+        state.ready_at.is_some() && trouble.is_none_or(|lasts| lasts <= patience)
+    }
+
+    fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
     }
 
-    pub(super) fn health(&self) -> WatchHealth {
+    fn health(&self) -> WatchHealth {
         let state = self.state.lock();
         WatchHealth {
             resource: self.resource.clone(),
             namespace: self.namespace.clone(),
+            need: self.need,
             ready_for: state.ready_at.map(|at| at.elapsed()),
             heard_ago: state.heard_at.map(|at| at.elapsed()),
             trouble: state.trouble.as_ref().map(|(reason, message, since)| WatchTrouble {

@@ -73,7 +73,13 @@ impl Running {
             streamed_lists,
             seed: 7,
         };
-        let (watch, handle) = Watch::new(script.client(), objects.clone(), Some("shop".into()), options);
+        let (watch, handle) = Watch::new(
+            script.client(),
+            objects.clone(),
+            Some("shop".into()),
+            Need::Required,
+            options,
+        );
         Self {
             script,
             objects,
@@ -259,12 +265,12 @@ async fn a_watch_that_says_nothing_is_opened_again() {
 #[tokio::test(start_paused = true)]
 async fn what_is_forbidden_says_which_right_is_missing_and_is_tried_again() {
     let running = Running::start(true, [refusal(403), Answer::Open(bookmark("5", true))]);
-    running.handle.ready_or_failed().await;
+    running.settle().await;
     let trouble = running.handle.health().trouble.unwrap();
     assert_eq!(trouble.reason, "Forbidden");
     let help = "; grant the verbs list and watch on things.apps in namespace shop (by a Role there)";
     assert!(trouble.message.ends_with(help), "{}", trouble.message);
-    running.handle.ready().await;
+    running.handle.settled().await;
     assert_eq!((running.trouble(), running.objects().as_str()), (None, ""));
     assert_eq!(running.asked().len(), 2);
 }
