@@ -262,12 +262,17 @@ settings! {
         resource_metrics_timeout: Duration = "10s", ABOVE_ZERO;
 
         /// How many requests to the Kubernetes API may be under way at the same time; watches not counted.
-        requests_in_flight: NonZeroU32 = "16", any();
+        requests_in_flight: NonZeroU32 = "24", any();
 
-        /// How many requests a second may be sent to the Kubernetes API over a longer time; 0 for no limit.
+        /// How many requests to the metrics APIs may be under way at the same time.
+        ///
+        /// They are counted apart, so that a metrics API that hangs does not hold up reads and writes of the others.
+        metrics_requests_in_flight: NonZeroU32 = "8", any();
+
+        /// How many requests a second may be sent to the API server over a longer time; 0 for no limit.
         ///
         /// kube-controller-manager's limit is 20. trimtab needs few requests and has none unless it is asked for one.
-        kube_api_qps: f64 = "0", NOT_NEGATIVE;
+        kube_api_qps: u32 = "0", any();
 
         /// How many requests may be sent at once before `kube-api-qps` holds them back.
         kube_api_burst: NonZeroU32 = "30", any();

@@ -49,7 +49,7 @@ pub(super) fn check(effective: &Effective, mistakes: &mut Mistakes) {
 pub(super) fn warnings(effective: &Effective) -> Vec<String> {
     let settings = &effective.settings;
     let mut warnings = Vec::new();
-    if settings.kube_api_qps == 0.0 && settings.kube_api_burst != Settings::default().kube_api_burst {
+    if settings.kube_api_qps == 0 && settings.kube_api_burst != Settings::default().kube_api_burst {
         let origin = effective.origin("kube-api-burst");
         warnings.push(format!("{origin}: kube-api-burst does nothing while kube-api-qps is 0"));
     }

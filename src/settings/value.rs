@@ -112,6 +112,17 @@ impl Value for f64 {
     }
 }
 
+impl Value for u32 {
+    const PLACEHOLDER: &'static str = "COUNT";
+    const ALLOWED: &'static str = "a whole number of at least 0";
+    fn read(items: &[&str]) -> Result<Self, (usize, String)> {
+        one(items, |text| text.parse().map_err(|_| "is not a count".into()))
+    }
+    fn shown(&self) -> serde_json::Value {
+        json!(self)
+    }
+}
+
 impl Value for NonZeroU32 {
     const PLACEHOLDER: &'static str = "COUNT";
     const ALLOWED: &'static str = "a whole number of at least 1";
