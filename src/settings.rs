@@ -4,6 +4,7 @@
 //! a flag (`--sync-period`) and an environment variable (`TRIMTAB_SYNC_PERIOD`). The file gives way to the environment,
 //! the environment to flags. Nothing is read here: [`resolve`] is given the file's text, the variables and the flags.
 
+mod declaration;
 pub mod declared;
 pub mod duration;
 mod file;
@@ -15,7 +16,8 @@ pub mod reference;
 mod rules;
 mod value;
 
-pub use declared::{DECLARATIONS, Declaration, Section, Settings};
+pub use declaration::{Declaration, Section};
+pub use declared::{DECLARATIONS, Settings};
 pub use file::FILE_MAX_BYTES;
 pub use layers::{Effective, Given, Item, Origin, Typed, resolve};
 pub use mistake::{Mistake, Mistakes};

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
-use super::declared::{DECLARATIONS, Declaration};
+use super::declaration::Declaration;
+use super::declared::DECLARATIONS;
 use super::layers::{Given, Item, Origin};
 use super::mistake::Mistakes;
 use super::nearest::nearest;

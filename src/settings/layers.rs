@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::declared::{DECLARATIONS, Declaration, Settings};
+use super::declaration::Declaration;
+use super::declared::{DECLARATIONS, Settings};
 use super::mistake::Mistakes;
 use super::nearest::nearest;
 use super::value::{Limit, Shape, Value};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::declared::Declaration;
+use super::declaration::Declaration;
 use super::layers::{Item, Origin};
 
 /// One mistake, and where it was made.

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::declared::{DECLARATIONS, Declaration, Section, Settings};
+use super::declaration::{Declaration, Section};
+use super::declared::{DECLARATIONS, Settings};
 
 /// The page `docs/settings.md`.
 pub fn page() -> String {
