@@ -170,9 +170,7 @@ fn divide_out(mut number: i128, factor: i128, step: i32, start: i32, end: i32) -
 
 /// 10^`exponent` as the nearest float, which `powi` does not promise.
 fn power_of_ten(exponent: i32) -> f64 {
-    format!("1e{exponent}")
-        .parse()
-        .expect("an exponent makes a float")
+    format!("1e{exponent}").parse().expect("an exponent makes a float")
 }
 
 impl PartialEq for Quantity {
@@ -203,11 +201,7 @@ impl Hash for Quantity {
 
 impl fmt::Display for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Canonical {
-            digits,
-            base,
-            exponent,
-        } = Canonical::of(*self);
+        let Canonical { digits, base, exponent } = Canonical::of(*self);
         write!(f, "{digits}")?;
         match (base, self.family) {
             (Base::Ten, SuffixFamily::DecimalExponent) if exponent == 0 => Ok(()),
@@ -316,11 +310,7 @@ mod tests {
             if columns[2] != "-" {
                 assert_eq!(quantity.milli().0.to_string(), columns[2], "{line}");
             }
-            assert_eq!(
-                quantity.approximate_f64(),
-                columns[3].parse::<f64>().unwrap(),
-                "{line}"
-            );
+            assert_eq!(quantity.approximate_f64(), columns[3].parse::<f64>().unwrap(), "{line}");
         }
     }
 

@@ -70,9 +70,14 @@ impl Selector {
     /// A label that everything it picks must have, with that value: what an index can look up. `None` where it asks for
     /// no single value.
     pub fn exact_label(&self) -> Option<(&Arc<str>, &Arc<str>)> {
+        self.exact_labels().next()
+    }
+
+    /// All labels that everything it picks must have, with that value, sorted by key.
+    pub fn exact_labels(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
         self.requirements
             .iter()
-            .find_map(|r| match (r.operator, r.values.as_slice()) {
+            .filter_map(|r| match (r.operator, r.values.as_slice()) {
                 (Operator::Equals | Operator::DoubleEquals | Operator::In, [value]) => Some((&r.key, value)),
                 _ => None,
             })

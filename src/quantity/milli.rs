@@ -10,9 +10,7 @@ use super::{Quantity, SuffixFamily};
 ///
 /// Serializes as the plain number of thousandths; prints as a quantity (`1500m`, `2`, `5k`). Sums and products
 /// saturate where Kubernetes' wrap around.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Milli(pub i64);
 

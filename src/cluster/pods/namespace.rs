@@ -1,0 +1,415 @@
+//! The pods of one namespace, grouped by their labels, and an index from a label to the groups that have it.
+//!
+//! Pods of one template share their labels, so a selector is compared with each set of labels, not with each pod; and
+//! of those only with the ones that have the rarest label that the selector names.
+
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::slim::SlimPod;
+use super::symbols::{Symbol, Symbols};
+use crate::observe::{Pod, PodRequests};
+use crate::selector::{Labels, Selector};
+
+/// A place in [`Namespace::groups`].
+type GroupId = u32;
+
+/// The pods of one namespace.
+#[derive(Default)]
+pub(super) struct Namespace {
+    symbols: Symbols,
+    requests: FxHashSet<Arc<PodRequests>>,
+    /// At this many distinct requests, those that no pod has any more are looked for.
+    sweep_requests_at: usize,
+    groups: Vec<Group>,
+    free: Vec<GroupId>,
+    by_label: FxHashMap<(Symbol, Symbol), Posting>,
+    /// The group of the pods without labels, which no label leads to.
+    unlabelled: Option<GroupId>,
+    by_name: FxHashMap<Arc<str>, GroupId>,
+}
+
+/// Pods with the same labels; without pods where the place is free.
+#[derive(Default)]
+struct Group {
+    /// Sorted by symbol.
+    labels: Box<[(Symbol, Symbol)]>,
+    /// Sorted by name.
+    pods: Vec<Pod>,
+}
+
+/// The groups that have a label. Most labels that are unique to a pod lead to one group: no list for those.
+enum Posting {
+    One(GroupId),
+    Several(Vec<GroupId>),
+}
+
+impl Posting {
+    fn groups(&self) -> &[GroupId] {
+        match self {
+            Self::One(group) => std::slice::from_ref(group),
+            Self::Several(groups) => groups,
+        }
+    }
+
+    fn add(&mut self, group: GroupId) {
+        match self {
+            Self::One(first) => *self = Self::Several(vec![*first, group]),
+            Self::Several(groups) => groups.push(group),
+        }
+    }
+}
+
+/// The labels that some pods share.
+#[derive(Clone, Copy)]
+pub struct PodLabels<'a> {
+    symbols: &'a Symbols,
+    pairs: &'a [(Symbol, Symbol)],
+}
+
+impl Labels for PodLabels<'_> {
+    fn label(&self, key: &str) -> Option<&str> {
+        let key = self.symbols.find(key)?;
+        let (_, value) = self.pairs.iter().find(|(k, _)| *k == key)?;
+        Some(self.symbols.text(*value))
+    }
+}
+
+impl Namespace {
+    /// Puts a pod in, in the place of the one that has its name.
+    pub(super) fn apply(&mut self, pod: SlimPod) {
+        let SlimPod { labels, mut facts, .. } = pod;
+        facts.requests = self.share_requests(facts.requests);
+        // Held before the old pod goes, so that strings and group stay where they are when only facts change.
+        let pairs = self.hold_labels(&labels);
+        let group = match self.find_group(&pairs) {
+            Some(group) => {
+                self.release_labels(&pairs);
+                group
+            }
+            None => self.add_group(pairs),
+        };
+        if self.by_name.get(&facts.name).is_some_and(|former| *former != group) {
+            self.remove(&facts.name);
+        }
+        let pods = &mut self.groups[group as usize].pods;
+        match find(pods, &facts.name) {
+            Ok(place) => {
+                facts.name = pods[place].name.clone();
+                pods[place] = facts;
+            }
+            Err(place) => {
+                if let Some(symbol) = self.symbols.find(&facts.name) {
+                    facts.name = self.symbols.text(symbol).clone();
+                }
+                self.by_name.insert(facts.name.clone(), group);
+                if pods.is_empty() {
+                    // Where labels are unique to a pod there is never a second one: no room for more.
+                    pods.reserve_exact(1);
+                }
+                pods.insert(place, facts);
+            }
+        }
+    }
+
+    /// Takes a pod out; whether it was there.
+    pub(super) fn remove(&mut self, name: &str) -> bool {
+        let Some(id) = self.by_name.remove(name) else {
+            return false;
+        };
+        let pods = &mut self.groups[id as usize].pods;
+        let place = find(pods, name).expect("by_name leads to the group that holds the pod");
+        pods.remove(place);
+        if pods.is_empty() {
+            self.remove_group(id);
+        }
+        true
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// The pods that the selector picks, sorted by name.
+    pub(super) fn select(&self, selector: &Selector) -> Arc<[Pod]> {
+        let mut groups = self.matching(selector);
+        let Some(first) = groups.next() else {
+            return Arc::from([]);
+        };
+        let Some(second) = groups.next() else {
+            return Arc::from(first.pods.as_slice());
+        };
+        let mut pods = first.pods.clone();
+        for group in std::iter::once(second).chain(groups) {
+            pods.extend_from_slice(&group.pods);
+        }
+        // Stable, because it is the one of the two sorts that merges runs which are in order already.
+        pods.sort_by(|a, b| a.name.cmp(&b.name));
+        Arc::from(pods)
+    }
+
+    /// Each set of labels that the selector picks and that at least one pod has.
+    pub(super) fn for_each_labels(&self, selector: &Selector, mut each: impl FnMut(PodLabels<'_>)) {
+        for group in self.matching(selector) {
+            each(self.labels(group));
+        }
+    }
+
+    /// Gives spare memory back, after many pods were put in.
+    pub(super) fn shrink(&mut self) {
+        self.symbols.shrink();
+        self.requests.shrink_to_fit();
+        self.groups.iter_mut().for_each(|group| group.pods.shrink_to_fit());
+        self.groups.shrink_to_fit();
+        self.by_label.shrink_to_fit();
+        self.by_name.shrink_to_fit();
+    }
+
+    fn labels<'a>(&'a self, group: &'a Group) -> PodLabels<'a> {
+        PodLabels {
+            symbols: &self.symbols,
+            pairs: &group.labels,
+        }
+    }
+
+    fn matching<'a>(&'a self, selector: &'a Selector) -> impl Iterator<Item = &'a Group> {
+        let (candidates, all) = match self.candidates(selector) {
+            Some(candidates) => (candidates, &[][..]),
+            None => (&[][..], &self.groups[..]),
+        };
+        let candidates = candidates.iter().map(|id| &self.groups[*id as usize]);
+        candidates
+            .chain(all)
+            .filter(|group| !group.pods.is_empty() && selector.matches(&self.labels(group)))
+    }
+
+    /// The groups that have the rarest of the labels that the selector names; `None` where it names none.
+    fn candidates(&self, selector: &Selector) -> Option<&[GroupId]> {
+        let groups = |(key, value): (&Arc<str>, &Arc<str>)| {
+            let label = (self.symbols.find(key)?, self.symbols.find(value)?);
+            self.by_label.get(&label).map(Posting::groups)
+        };
+        selector
+            .exact_labels()
+            .map(|label| groups(label).unwrap_or_default())
+            .min_by_key(|groups| groups.len())
+    }
+
+    fn hold_labels(&mut self, labels: &[(String, String)]) -> Box<[(Symbol, Symbol)]> {
+        let hold = |(key, value): &(String, String)| (self.symbols.hold(key), self.symbols.hold(value));
+        let mut pairs: Box<[_]> = labels.iter().map(hold).collect();
+        pairs.sort_unstable();
+        pairs
+    }
+
+    fn release_labels(&mut self, pairs: &[(Symbol, Symbol)]) {
+        for &(key, value) in pairs {
+            self.symbols.release(key);
+            self.symbols.release(value);
+        }
+    }
+
+    fn find_group(&self, pairs: &[(Symbol, Symbol)]) -> Option<GroupId> {
+        if pairs.is_empty() {
+            return self.unlabelled;
+        }
+        let groups = |label| self.by_label.get(label).map(Posting::groups).unwrap_or_default();
+        let rarest = pairs.iter().map(groups).min_by_key(|groups| groups.len())?;
+        rarest
+            .iter()
+            .copied()
+            .find(|id| *self.groups[*id as usize].labels == *pairs)
+    }
+
+    fn add_group(&mut self, labels: Box<[(Symbol, Symbol)]>) -> GroupId {
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.groups.push(Group::default());
+            GroupId::try_from(self.groups.len() - 1).expect("fewer than 2^32 groups fit into memory")
+        });
+        if labels.is_empty() {
+            self.unlabelled = Some(id);
+        }
+        for label in &labels {
+            self.by_label
+                .entry(*label)
+                .and_modify(|posting| posting.add(id))
+                .or_insert(Posting::One(id));
+        }
+        self.groups[id as usize].labels = labels;
+        id
+    }
+
+    fn remove_group(&mut self, id: GroupId) {
+        let Group { labels, .. } = std::mem::take(&mut self.groups[id as usize]);
+        if labels.is_empty() {
+            self.unlabelled = None;
+        }
+        for label in &labels {
+            let left = match self.by_label.get_mut(label) {
+                Some(Posting::Several(groups)) => {
+                    groups.retain(|group| *group != id);
+                    groups.len()
+                }
+                _ => 0,
+            };
+            if left == 0 {
+                self.by_label.remove(label);
+            }
+        }
+        self.release_labels(&labels);
+        self.free.push(id);
+    }
+
+    /// The one copy of these requests.
+    ///
+    /// What no pod has any more goes when the number has doubled since the last look: at most twice what is in use is
+    /// kept, at a constant cost for each pod.
+    fn share_requests(&mut self, requests: Arc<PodRequests>) -> Arc<PodRequests> {
+        if let Some(shared) = self.requests.get(&requests) {
+            return shared.clone();
+        }
+        if self.requests.len() >= self.sweep_requests_at {
+            self.requests.retain(|requests| Arc::strong_count(requests) > 1);
+            self.sweep_requests_at = (2 * self.requests.len()).max(16);
+        }
+        self.requests.insert(requests.clone());
+        requests
+    }
+
+    /// How many strings, requests and groups are held.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (usize, usize, usize) {
+        (
+            self.symbols.len(),
+            self.requests.len(),
+            self.groups.len() - self.free.len(),
+        )
+    }
+}
+
+fn find(pods: &[Pod], name: &str) -> Result<usize, usize> {
+    // A list arrives in the order of names, so the end is the likeliest place.
+    if pods.last().is_some_and(|last| &*last.name < name) {
+        return Err(pods.len());
+    }
+    pods.binary_search_by(|pod| (*pod.name).cmp(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str, labels: &[(&str, &str)], cpu: i64) -> SlimPod {
+        let labels: serde_json::Map<String, serde_json::Value> = labels
+            .iter()
+            .map(|(key, value)| (key.to_string(), (*value).into()))
+            .collect();
+        let pod = serde_json::json!({
+            "metadata": {"name": name, "namespace": "shop", "labels": labels},
+            "spec": {"containers": [{"name": "app", "resources": {"requests": {"cpu": format!("{cpu}m")}}}]},
+        });
+        serde_json::from_value(pod).unwrap()
+    }
+
+    fn names(namespace: &Namespace, selector: &str) -> String {
+        let selector = Selector::parse(selector).unwrap();
+        namespace
+            .select(&selector)
+            .iter()
+            .map(|pod| pod.name.to_string())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    fn shop() -> Namespace {
+        let mut namespace = Namespace::default();
+        for (name, labels) in [
+            ("web-2", &[("app", "web"), ("hash", "1")][..]),
+            ("web-1", &[("hash", "1"), ("app", "web")]),
+            ("web-3", &[("app", "web"), ("hash", "2")]),
+            ("db-0", &[("app", "db"), ("pod-name", "db-0")]),
+            ("bare", &[]),
+        ] {
+            namespace.apply(pod(name, labels, 100));
+        }
+        namespace
+    }
+
+    #[test]
+    fn a_selector_picks_pods_of_several_groups_sorted_by_name() {
+        let shop = shop();
+        for (selector, expected) in [
+            ("app=web", "web-1 web-2 web-3"),
+            ("app=web,hash=1", "web-1 web-2"),
+            ("app=web,hash!=1", "web-3"),
+            ("app in (web,db)", "db-0 web-1 web-2 web-3"),
+            ("!app", "bare"),
+            (" ", "bare db-0 web-1 web-2 web-3"),
+            ("app=gone", ""),
+            ("app=web,other=x", ""),
+        ] {
+            assert_eq!(names(&shop, selector), expected, "{selector}");
+        }
+    }
+
+    #[test]
+    fn labels_are_handed_out_once_for_all_pods_that_share_them() {
+        let mut seen = Vec::new();
+        shop().for_each_labels(&Selector::parse("app=web").unwrap(), |labels| {
+            assert_eq!((labels.label("app"), labels.label("tier")), (Some("web"), None));
+            seen.push(labels.label("hash").unwrap().to_owned());
+        });
+        seen.sort();
+        assert_eq!(seen, ["1", "2"]);
+    }
+
+    #[test]
+    fn a_pod_whose_labels_change_is_found_under_the_new_ones_only() {
+        let mut shop = shop();
+        shop.apply(pod("web-1", &[("app", "db")], 100));
+        assert_eq!(
+            (names(&shop, "app=web"), names(&shop, "app=db")),
+            ("web-2 web-3".into(), "db-0 web-1".into())
+        );
+        assert_eq!(shop.len(), 5);
+        shop.apply(pod("web-1", &[], 100));
+        assert_eq!(
+            (names(&shop, "app=db"), names(&shop, "!app")),
+            ("db-0".into(), "bare web-1".into())
+        );
+    }
+
+    #[test]
+    fn what_is_no_longer_used_is_forgotten() {
+        let mut shop = shop();
+        let before = shop.held();
+        for n in 0..1000 {
+            let name = format!("job-{n}");
+            shop.apply(pod(&name, &[("job", &name)], n));
+            assert!(shop.contains(&name) && shop.remove(&name) && !shop.remove(&name));
+        }
+        let (strings, requests, groups) = shop.held();
+        assert_eq!((strings, groups), (before.0, before.2));
+        assert!(requests <= 16, "{requests} distinct requests are kept");
+        for name in ["web-1", "web-2", "web-3", "db-0", "bare"] {
+            assert!(shop.remove(name));
+        }
+        assert_eq!((shop.held().0, shop.held().2, shop.len()), (0, 0, 0));
+        assert_eq!(names(&shop, " "), "");
+    }
+
+    #[test]
+    fn equal_requests_are_one() {
+        let shop = shop();
+        let pods = shop.select(&Selector::parse("app in (web,db)").unwrap());
+        assert!(
+            pods.windows(2)
+                .all(|two| Arc::ptr_eq(&two[0].requests, &two[1].requests))
+        );
+    }
+}
