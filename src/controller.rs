@@ -1,5 +1,250 @@
 //! The loop: when to sync; gather, decide, act.
+//!
+//! [`Controller::run`] takes changes of autoscalers in, asks [`schedule`] who is due, and starts a sync for each, all of
+//! a pass with the same answers of the metric sources. A sync that is slow delays nobody else.
 
+pub mod act;
 pub mod compare;
+pub mod gather;
+pub mod pass;
 pub mod report;
 pub mod schedule;
+pub mod sync;
+
+mod held;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::clock::Clock;
+use crate::cluster::Cluster;
+use crate::cluster::autoscalers::Change;
+use crate::decide;
+use crate::metrics::resource::ResourceMetricsSource;
+use crate::spec::Key;
+use act::Hand;
+use held::Held;
+use report::{PassReport, SyncReport};
+use schedule::Schedule;
+
+/// How the controller works.
+#[derive(Clone, Debug)]
+pub struct ControllerSettings {
+    /// What decisions are made by.
+    pub decide: decide::Settings,
+    /// The time between two syncs of an autoscaler; above 0.
+    pub sync_period: Duration,
+    /// The time limit for what a sync sees.
+    pub sync_timeout: Duration,
+    /// How many scales are written at the same time; at least 1.
+    pub concurrent_syncs: usize,
+    /// How long syncs may go on after they were told to stop, so that no write is left half done.
+    pub grace: Duration,
+}
+
+/// Takes what the controller reports.
+pub trait Listener: Send + Sync + 'static {
+    /// A pass has ended: every sync of it.
+    fn pass(&self, report: PassReport);
+    /// The loop goes round.
+    fn beat(&self);
+}
+
+/// Everything that syncs share.
+pub(crate) struct Context {
+    pub cluster: Arc<Cluster>,
+    pub resource_metrics: ResourceMetricsSource,
+    pub settings: ControllerSettings,
+    pub clock: Arc<dyn Clock>,
+    pub hand: Hand,
+    held: Held,
+    places: Semaphore,
+}
+
+/// The controller.
+pub struct Controller {
+    context: Arc<Context>,
+    listener: Arc<dyn Listener>,
+}
+
+/// A pass that has not ended yet.
+struct OpenPass {
+    began: Instant,
+    left: usize,
+    report: PassReport,
+}
+
+/// The state of the loop.
+struct Loop {
+    schedule: Schedule,
+    started: Instant,
+    syncs: JoinSet<Option<SyncReport>>,
+    /// The pass and the autoscaler of each task.
+    tasks: HashMap<tokio::task::Id, (u64, Key)>,
+    passes: HashMap<u64, OpenPass>,
+    next_pass: u64,
+    gone: Vec<Key>,
+}
+
+impl Controller {
+    /// A controller over a cluster whose caches are filled or being filled.
+    pub fn new(
+        cluster: Arc<Cluster>,
+        resource_metrics: ResourceMetricsSource,
+        settings: ControllerSettings,
+        clock: Arc<dyn Clock>,
+        hand: Hand,
+        listener: Arc<dyn Listener>,
+    ) -> Self {
+        let places = Semaphore::new(settings.concurrent_syncs.max(1));
+        let context = Context { cluster, resource_metrics, settings, clock, hand, held: Held::default(), places };
+        Self { context: Arc::new(context), listener }
+    }
+
+    /// Waits for full caches, then syncs until `stop`; ends when all syncs have ended, or `grace` is over.
+    pub async fn run(&self, stop: CancellationToken) {
+        let cx = &self.context;
+        if stop.run_until_cancelled(cx.cluster.ready()).await.is_none() {
+            return;
+        }
+        let mut state = Loop {
+            schedule: Schedule::new(cx.settings.sync_period),
+            started: Instant::now(),
+            syncs: JoinSet::new(),
+            tasks: HashMap::new(),
+            passes: HashMap::new(),
+            next_pass: 0,
+            gone: Vec::new(),
+        };
+        for key in cx.cluster.autoscalers.keys() {
+            cx.held.appeared(&key);
+            state.schedule.wants(key);
+        }
+        info!(autoscalers = state.schedule.len(), "Caches are full: syncing");
+        while !stop.is_cancelled() {
+            self.listener.beat();
+            self.start_due(&mut state);
+            let next = state.started + state.schedule.next_due();
+            // Wakes now and then also when nothing is due, to say that it is alive.
+            let wake = next.min(Instant::now() + Duration::from_secs(1));
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                changes = cx.cluster.autoscalers.changes() => self.take_in(&mut state, changes),
+                Some(ended) = state.syncs.join_next_with_id() => self.ended(&mut state, ended),
+                () = sleep_until(wake) => {}
+            }
+        }
+        self.finish(state).await;
+    }
+
+    fn take_in(&self, state: &mut Loop, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Added(key) | Change::SpecChanged(key) => {
+                    self.context.held.appeared(&key);
+                    state.schedule.wants(key);
+                }
+                Change::StatusOnly(_) => {}
+                Change::Deleted(key) => {
+                    self.context.held.gone(&key);
+                    self.context.hand.forget(&key);
+                    state.schedule.forget(&key);
+                    state.gone.push(key);
+                }
+            }
+        }
+    }
+
+    /// Starts a sync for each autoscaler that is due, in one pass.
+    fn start_due(&self, state: &mut Loop) {
+        let due = state.schedule.take_due(state.started.elapsed());
+        if due.is_empty() {
+            return;
+        }
+        let answers = pass::questions(&self.context, &due);
+        let number = state.next_pass;
+        state.next_pass += 1;
+        let report = PassReport {
+            autoscalers: state.schedule.len(),
+            gone: std::mem::take(&mut state.gone),
+            ..PassReport::default()
+        };
+        state.passes.insert(number, OpenPass { began: Instant::now(), left: due.len(), report });
+        for key in due {
+            let (cx, answers, of) = (self.context.clone(), answers.clone(), key.clone());
+            let task = state.syncs.spawn(async move { sync::sync(&cx, &answers, &of).await });
+            state.tasks.insert(task.id(), (number, key));
+        }
+    }
+
+    fn ended(
+        &self,
+        state: &mut Loop,
+        ended: Result<(tokio::task::Id, Option<SyncReport>), tokio::task::JoinError>,
+    ) {
+        let (id, report) = match ended {
+            Ok((id, report)) => (id, report),
+            Err(problem) => {
+                error!(error = %problem, "A sync broke off");
+                (problem.id(), None)
+            }
+        };
+        let Some((number, key)) = state.tasks.remove(&id) else { return };
+        state.schedule.ended(&key);
+        let Some(pass) = state.passes.get_mut(&number) else { return };
+        pass.left -= 1;
+        pass.report.syncs.extend(report);
+        if pass.left == 0
+            && let Some(mut pass) = state.passes.remove(&number)
+        {
+            pass.report.duration = pass.began.elapsed();
+            self.pass_ended(state, pass);
+        }
+    }
+
+    fn pass_ended(&self, state: &mut Loop, pass: OpenPass) {
+        let cx = self.context.clone();
+        if pass.report.duration > cx.settings.sync_period {
+            warn!(elapsed_ms = pass.report.duration.as_millis() as u64, "A pass took longer than the sync period");
+        }
+        cx.hand.pass_ended();
+        self.listener.pass(pass.report);
+        // Statuses whose turn has come; each as its last sync left it.
+        if let Hand::Acting(acting) = &cx.hand {
+            for key in acting.budget.lock().due(Instant::now()) {
+                let cx = cx.clone();
+                state.syncs.spawn(async move {
+                    write_waiting(&cx, &key).await;
+                    None
+                });
+            }
+        }
+    }
+
+    /// Lets running syncs end, for as long as `grace`.
+    async fn finish(&self, mut state: Loop) {
+        let until = Instant::now() + self.context.settings.grace;
+        while let Ok(Some(ended)) = timeout_at(until, state.syncs.join_next_with_id()).await {
+            self.ended(&mut state, ended);
+        }
+        if !state.syncs.is_empty() {
+            warn!(syncs = state.syncs.len(), "Stopped before all syncs had ended");
+        }
+        info!("Stopped syncing");
+    }
+}
+
+async fn write_waiting(cx: &Context, key: &Key) {
+    let (Hand::Acting(acting), Some(autoscaler)) = (&cx.hand, cx.cluster.autoscalers.get(key)) else { return };
+    if let Some(status) = cx.held.take_waiting_status(key) {
+        acting.write_status_now(&cx.held, &autoscaler, &status).await;
+    }
+}

@@ -25,7 +25,7 @@ use crate::memory::Memory;
 use crate::observe::{ConditionStatus, Observation, Scale, Status};
 use crate::spec::Spec;
 use combine::combine;
-pub use conclude::conclude;
+pub use conclude::{broken, conclude};
 pub use derivation::Derivation;
 use derivation::{Branch, Combined};
 use limit::limit;

@@ -1,5 +1,6 @@
 //! What one sync sees, put together from caches and answers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::cluster::pods::PodStore;
@@ -24,10 +25,12 @@ pub fn select_pods(
     }
     let parsed = Selector::parse(selector).map_err(|e| SelectorFailure::Invalid(e.to_string()))?;
     selectors.learn(key, parsed.clone());
-    let mut autoscalers = Vec::new();
-    pods.for_each_labels(&key.namespace, &parsed, |labels| selectors.add_selecting(key, &labels, &mut autoscalers));
-    if autoscalers.len() > 1 {
-        autoscalers.sort();
+    let mut names = BTreeSet::new();
+    pods.for_each_labels(&key.namespace, &parsed, |labels| {
+        selectors.add_selecting(&key.namespace, &labels, &mut names)
+    });
+    if names.len() > 1 {
+        let autoscalers = names.into_iter().map(|name| Key::new(key.namespace.clone(), name)).collect();
         return Err(SelectorFailure::Ambiguous { selector: parsed.to_string(), autoscalers });
     }
     let picked = pods.select(&key.namespace, &parsed);

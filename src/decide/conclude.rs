@@ -46,6 +46,21 @@ pub fn conclude(
     }
 }
 
+/// What it comes to when there is no decision at all: the count stays, and the condition ScalingActive and an Event say
+/// why. The memory of the conclusion is empty: keep the one that there was.
+pub fn broken(before: &Status, reason: &'static str, problem: &str, now: Timestamp) -> Conclusion {
+    let mut status = before.clone();
+    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    set(&mut status.conditions, reasons::SCALING_ACTIVE, False, reason, problem, now);
+    Conclusion {
+        status,
+        events: vec![Event { kind: Warning, reason, message: problem.to_owned() }],
+        events_after_status: Vec::new(),
+        memory: Memory::default(),
+        error: Some(SyncError::Spec(problem.to_owned())),
+    }
+}
+
 /// The memory after the decision.
 fn remember(
     spec: &Spec,
@@ -274,34 +289,43 @@ impl Concluding<'_> {
         });
     }
 
-    /// Sets a condition. Each setting that changes its status moves the transition time, also when a later one in the
-    /// same sync changes it back, as in Kubernetes.
     fn set(&mut self, kind: &'static str, status: ConditionStatus, reason: &'static str, message: &str) {
-        match self.status.conditions.iter_mut().find(|c| &*c.kind == kind) {
-            Some(condition) => {
-                if condition.status != status {
-                    condition.status = status;
-                    condition.last_transition = Some(self.now);
-                }
-                if &*condition.reason != reason {
-                    condition.reason = Arc::from(reason);
-                }
-                if condition.message != message {
-                    condition.message = message.to_owned();
-                }
-            }
-            None => self.status.conditions.push(Condition {
-                kind: kind.into(),
-                status,
-                reason: reason.into(),
-                message: message.to_owned(),
-                last_transition: Some(self.now),
-            }),
-        }
+        set(&mut self.status.conditions, kind, status, reason, message, self.now);
     }
 
     fn remove(&mut self, kind: &str) {
         self.status.conditions.retain(|c| &*c.kind != kind);
+    }
+}
+
+/// Sets a condition. Each setting that changes its status moves the transition time, also when a later one in the same
+/// sync changes it back, as in Kubernetes.
+fn set(
+    conditions: &mut Vec<Condition>,
+    kind: &'static str,
+    status: ConditionStatus,
+    reason: &'static str,
+    message: &str,
+    now: Timestamp,
+) {
+    let Some(condition) = conditions.iter_mut().find(|c| &*c.kind == kind) else {
+        return conditions.push(Condition {
+            kind: kind.into(),
+            status,
+            reason: reason.into(),
+            message: message.to_owned(),
+            last_transition: Some(now),
+        });
+    };
+    if condition.status != status {
+        condition.status = status;
+        condition.last_transition = Some(now);
+    }
+    if &*condition.reason != reason {
+        condition.reason = Arc::from(reason);
+    }
+    if condition.message != message {
+        condition.message = message.to_owned();
     }
 }
 

@@ -44,3 +44,8 @@ pub const FAILED_RESCALE: &str = "FailedRescale";
 pub const FAILED_COMPUTE_METRICS_REPLICAS: &str = "FailedComputeMetricsReplicas";
 /// Event: the status could not be written.
 pub const FAILED_UPDATE_STATUS: &str = "FailedUpdateStatus";
+
+/// trimtab's own. ScalingActive, and an Event: the object is no valid autoscaler.
+pub const INVALID_SPEC: &str = "InvalidSpec";
+/// trimtab's own. ScalingActive, and an Event: the decision broke one of its own rules.
+pub const INTERNAL_ERROR: &str = "InternalError";

@@ -1,0 +1,239 @@
+//! One sync of one autoscaler: gather, decide, act.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use tracing::{debug, error, warn};
+
+use super::Context;
+use super::act::ScaleTry;
+use super::gather::select_pods;
+use super::report::{Action, ErrorClass, MetricReport, ScaleWriteReport, StatusWriteReport, SyncReport};
+use crate::cluster::autoscalers::Autoscaler;
+use crate::cluster::resource::ScaleResource;
+use crate::decide::{Conclusion, Decision, SyncError, WriteOutcome, asks_metrics, broken, conclude, decide, reasons};
+use crate::memory::Memory;
+use crate::metrics::resource::{self, ResourcePass};
+use crate::observe::{FailureKind, MetricFailure, Observation, Pod, Reading, Scale, ScaleFailure, Status};
+use crate::render::summary::why;
+use crate::selector::Selector;
+use crate::spec::{Key, MetricSource, Spec};
+
+/// Tries of a scale write whose count was changed by someone else meanwhile, each with a decision of its own: as many as
+/// Kubernetes makes with its old one.
+const WRITE_TRIES: usize = 5;
+
+/// Everything that one decision was made from, and what it came to.
+pub struct Sight {
+    /// The autoscaler's wish.
+    pub spec: Arc<Spec>,
+    /// What was seen.
+    pub seen: Observation,
+    /// Where the scale is written.
+    pub target: Option<ScaleResource>,
+    /// How long each metric took to be answered.
+    waited: Vec<Duration>,
+}
+
+/// Syncs one autoscaler; `None` where it is gone.
+pub(super) async fn sync(cx: &Context, answers: &ResourcePass, key: &Key) -> Option<SyncReport> {
+    let began = Instant::now();
+    let autoscaler = cx.cluster.autoscalers.get(key)?;
+    let mut report = match &autoscaler.spec {
+        Ok(spec) => sync_valid(cx, answers, &autoscaler, spec).await,
+        Err(problem) => cannot_decide(cx, &autoscaler, reasons::INVALID_SPEC, &problem.to_string()).await,
+    };
+    report.duration = began.elapsed();
+    Some(report)
+}
+
+async fn sync_valid(cx: &Context, answers: &ResourcePass, autoscaler: &Autoscaler, spec: &Arc<Spec>) -> SyncReport {
+    let key = &autoscaler.key;
+    let mut memory = cx.held.memory(key);
+    for attempt in 1..=WRITE_TRIES {
+        let looked = timeout(cx.settings.sync_timeout, look(cx, answers, autoscaler, spec, attempt > 1)).await;
+        let Ok(sight) = looked else {
+            let limit = humantime::format_duration(cx.settings.sync_timeout);
+            warn!(hpa = %key, "Sync given up: it saw nothing within {limit}");
+            return blank(key, ErrorClass::Internal);
+        };
+        let now = cx.clock.now();
+        let decided = catch_unwind(AssertUnwindSafe(|| decide(spec, &sight.seen, &memory, &cx.settings.decide, now)));
+        let Ok(decision) = decided else {
+            let problem = "the decision broke one of its own rules; the count stays as it is";
+            error!(hpa = %key, problem, "Decision panicked");
+            let mut report = cannot_decide(cx, autoscaler, reasons::INTERNAL_ERROR, problem).await;
+            report.panicked = true;
+            return report;
+        };
+        debug!(hpa = %key, desired_replicas = decision.derivation.desired, why = why(&decision), "Decided");
+        if attempt == 1 {
+            cx.hand.decided(spec, &decision, &mut memory);
+        }
+
+        // Few writes at a time; waiting for metrics takes no place.
+        let _place = if decision.write.is_some() { cx.places.acquire().await.ok() } else { None };
+        let (outcome, wrote) = match cx.hand.write_scale(key, sight.target.as_ref(), &decision).await {
+            ScaleTry::Ended(outcome, wrote, written) => {
+                if let (Some(written), Some(target)) = (written, &sight.target) {
+                    cx.cluster.targets.note_written(target, written.replicas, &written.resource_version);
+                }
+                (outcome, wrote)
+            }
+            ScaleTry::Conflict(_) if attempt < WRITE_TRIES => continue,
+            ScaleTry::Conflict(problem) => (WriteOutcome::Failed(problem), ScaleWriteReport::Conflict),
+        };
+        drop(_place);
+        return end(cx, autoscaler, &sight, &decision, &outcome, wrote, memory).await;
+    }
+    blank(key, ErrorClass::Internal)
+}
+
+/// Draws the conclusion, remembers, and publishes.
+async fn end(
+    cx: &Context,
+    autoscaler: &Autoscaler,
+    sight: &Sight,
+    decision: &Decision,
+    outcome: &WriteOutcome,
+    wrote: ScaleWriteReport,
+    memory: Memory,
+) -> SyncReport {
+    let Sight { spec, seen, .. } = sight;
+    let now = cx.clock.now();
+    let mut conclusion = conclude(spec, seen, decision, outcome, memory, &cx.settings.decide, now);
+    cx.held.remember(&autoscaler.key, std::mem::take(&mut conclusion.memory));
+    let status_write = cx.hand.publish(&cx.held, autoscaler, Some(spec), &seen.status, &conclusion, now).await;
+    report(autoscaler, sight, decision, &conclusion, wrote, status_write)
+}
+
+fn report(
+    autoscaler: &Autoscaler,
+    sight: &Sight,
+    decision: &Decision,
+    conclusion: &Conclusion,
+    scale_write: ScaleWriteReport,
+    status_write: StatusWriteReport,
+) -> SyncReport {
+    let class = |error: &Option<SyncError>| match error {
+        None => ErrorClass::None,
+        Some(SyncError::Spec(_)) => ErrorClass::Spec,
+        Some(SyncError::Internal(_)) => ErrorClass::Internal,
+    };
+    let metrics = decision.derivation.metrics.iter().zip(&sight.spec.metrics).enumerate().map(|(i, (derived, spec))| {
+        let current = sight.seen.status.current_replicas;
+        MetricReport {
+            metric_type: spec.source.type_name(),
+            action: derived.proposal.as_ref().map_or(Action::None, |proposal| Action::of(current, *proposal)),
+            error: if derived.proposal.is_ok() { ErrorClass::None } else { ErrorClass::Internal },
+            duration: sight.waited.get(i).copied().unwrap_or_default(),
+        }
+    });
+    let action = match (&decision.write, scale_write) {
+        (Some(write), ScaleWriteReport::Written) => Action::of(write.from, write.to),
+        _ => Action::None,
+    };
+    SyncReport {
+        action,
+        error: class(&conclusion.error),
+        metrics: metrics.collect(),
+        desired_replicas: decision.derivation.desired.filter(|_| scale_write != ScaleWriteReport::Failed),
+        scale_write,
+        status_write,
+        ..blank(&autoscaler.key, ErrorClass::None)
+    }
+}
+
+fn blank(key: &Key, error: ErrorClass) -> SyncReport {
+    SyncReport {
+        key: key.clone(),
+        action: Action::None,
+        error,
+        duration: Duration::ZERO,
+        metrics: Vec::new(),
+        desired_replicas: None,
+        scale_write: ScaleWriteReport::NotDue,
+        status_write: StatusWriteReport::Unchanged,
+        panicked: false,
+    }
+}
+
+/// No decision is possible: the count stays, and the autoscaler's condition and an Event say why.
+async fn cannot_decide(cx: &Context, autoscaler: &Autoscaler, reason: &'static str, problem: &str) -> SyncReport {
+    let now = cx.clock.now();
+    let before = cx.held.status_of(autoscaler);
+    let conclusion = broken(&before, reason, problem, now);
+    let status_write = cx.hand.publish(&cx.held, autoscaler, None, &before, &conclusion, now).await;
+    SyncReport { status_write, ..blank(&autoscaler.key, ErrorClass::Spec) }
+}
+
+/// What one sync sees. `afresh`: the scale is read from the API server, not from a cache.
+pub(super) async fn look(
+    cx: &Context,
+    answers: &ResourcePass,
+    autoscaler: &Autoscaler,
+    spec: &Arc<Spec>,
+    afresh: bool,
+) -> Sight {
+    let namespace = &spec.key.namespace;
+    let status = cx.held.status_of(autoscaler);
+    let read = match afresh {
+        true => cx.cluster.targets.fresh_scale(namespace, &spec.scale_target).await,
+        false => cx.cluster.targets.scale(namespace, &spec.scale_target).await,
+    };
+    let (scale, target) = match read {
+        Ok((scale, target)) => (Ok(scale), Some(target)),
+        Err(failure) => (Err(failure), None),
+    };
+    let picked = pick(cx, spec, &status, &scale);
+    let (mut readings, mut waited) = (Vec::new(), Vec::new());
+    let pods = match picked {
+        None => Ok(Arc::from([])),
+        Some(Err(failure)) => Err(failure),
+        Some(Ok((selector, pods))) => {
+            for metric in &spec.metrics {
+                let began = Instant::now();
+                readings.push(read_metric(answers, namespace, &metric.source, &selector, &pods).await);
+                waited.push(began.elapsed());
+            }
+            Ok(pods)
+        }
+    };
+    Sight { spec: spec.clone(), seen: Observation { status, scale, pods, readings }, target, waited }
+}
+
+type Picked = Result<(Selector, Arc<[Pod]>), crate::observe::SelectorFailure>;
+
+/// The pods to look at; `None` where the count alone decides.
+fn pick(cx: &Context, spec: &Spec, status: &Status, scale: &Result<Scale, ScaleFailure>) -> Option<Picked> {
+    let scale = scale.as_ref().ok()?;
+    asks_metrics(spec, status, scale, &cx.settings.decide).then(|| {
+        let mut selectors = cx.held.selectors.lock();
+        select_pods(&spec.key, &scale.selector, &cx.cluster.pods, &mut selectors)
+    })
+}
+
+async fn read_metric(
+    answers: &ResourcePass,
+    namespace: &Arc<str>,
+    source: &MetricSource,
+    selector: &Selector,
+    pods: &[Pod],
+) -> Reading {
+    let (name, container) = match source {
+        MetricSource::Resource { name } => (name, None),
+        MetricSource::ContainerResource { name, container } => (name, Some(&**container)),
+        MetricSource::Pods { .. } | MetricSource::Object { .. } | MetricSource::External { .. } => {
+            return Reading::Failed(MetricFailure::new(
+                FailureKind::NoSource,
+                format!("this trimtab has no source of {} metrics yet", source.type_name()),
+            ));
+        }
+    };
+    match answers.usages(namespace).await {
+        Ok(usages) => resource::reading(&usages, selector, pods, name, container),
+        Err(error) => Reading::Failed(error.failure()),
+    }
+}
