@@ -29,6 +29,7 @@ pub mod commands;
 pub mod decide;
 pub mod duration;
 pub mod memory;
+pub mod metrics;
 pub mod observe;
 pub mod quantity;
 pub mod selector;
