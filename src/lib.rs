@@ -26,6 +26,7 @@
 pub mod clock;
 pub mod cluster;
 pub mod commands;
+pub mod controller;
 pub mod decide;
 pub mod duration;
 pub mod memory;
@@ -35,4 +36,5 @@ pub mod quantity;
 pub mod selector;
 pub mod settings;
 pub mod spec;
+pub mod telemetry;
 pub mod wire;
