@@ -26,12 +26,15 @@
 pub mod clock;
 pub mod cluster;
 pub mod commands;
+pub mod controller;
 pub mod decide;
 pub mod duration;
 pub mod memory;
+pub mod metrics;
 pub mod observe;
 pub mod quantity;
 pub mod selector;
 pub mod settings;
 pub mod spec;
+pub mod telemetry;
 pub mod wire;

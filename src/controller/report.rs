@@ -2,7 +2,6 @@
 //!
 //! The controller makes these and knows nothing of who reads them. All durations are measured with a monotonic clock.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::spec::Key;
@@ -20,8 +19,6 @@ pub struct PassReport {
     pub syncs: Vec<SyncReport>,
     /// Autoscalers that are gone since the pass before.
     pub gone: Vec<Key>,
-    /// The watches, each kind once.
-    pub watches: Vec<WatchReport>,
 }
 
 /// One autoscaler's sync.
@@ -126,17 +123,4 @@ pub enum StatusWriteReport {
     Failed,
     /// A dry run: it was not written.
     DryRun,
-}
-
-/// The state of one watch.
-#[derive(Clone, Debug)]
-pub struct WatchReport {
-    /// What is watched: `pods`, `horizontalpodautoscalers`, …
-    pub kind: Arc<str>,
-    /// Its first list is complete.
-    pub synced: bool,
-    /// How long ago the server last said anything; `None` before its first word.
-    pub age: Option<Duration>,
-    /// How many objects are held.
-    pub objects: usize,
 }

@@ -1,0 +1,394 @@
+//! `metrics.k8s.io` of a cluster: one list per namespace and pass, or one for the whole cluster.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use kube::Client;
+use parking_lot::Mutex;
+
+use super::{DecodeError, Labels, NamespaceUsages, Usages, decode};
+use crate::metrics::failure::{MetricsApi, SourceError};
+use crate::metrics::guard::{Guard, GuardCounts, GuardSettings};
+use crate::observe::FailureKind;
+use crate::wire::{self, Limits};
+
+/// The largest answer: 150 000 pods (Kubernetes' own limit) of two containers at 564 bytes are 85 MB; three times that,
+/// for more containers and long labels.
+pub const ANSWER_BYTES: usize = 256 * 1024 * 1024;
+
+/// What one more request costs, in pods listed: about a millisecond for all who take part in it (trimtab, the API
+/// server that hands it on, metrics-server), which encode, decode and select some 10 µs a pod.
+const PODS_PER_REQUEST: usize = 100;
+
+/// Larger answers are decoded beside the event loop: 1 MiB takes about 1.5 ms.
+const DECODE_ASIDE_BYTES: usize = 1024 * 1024;
+
+/// Passes without another try of the whole cluster after it was forbidden: ten minutes at the usual 15 s.
+const PASSES_AFTER_FORBIDDEN: u64 = 40;
+
+/// Whether a pod of this namespace and name with exactly these labels is known; see [`Usages::mark_strangers`].
+pub type IsKnownPod = Arc<dyn Fn(&str, &str, &Labels) -> bool + Send + Sync>;
+
+/// The resource metrics of a cluster.
+#[derive(Clone)]
+pub struct ResourceMetricsSource {
+    client: Client,
+    guard: Arc<Guard>,
+    time: Duration,
+    /// Passes begun, and the pass from which on the whole cluster may be asked for again.
+    passes: Arc<AtomicU64>,
+    cluster_again: Arc<AtomicU64>,
+}
+
+/// What a pass will ask for.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// How many pods are known in each namespace that has autoscalers which ask for resource metrics.
+    pub pods_by_namespace: BTreeMap<Arc<str>, usize>,
+    /// How many pods are known in the whole cluster; `None` where trimtab looks after some namespaces only, and so
+    /// has no right to ask for the whole cluster.
+    pub pods_of_cluster: Option<usize>,
+}
+
+impl Plan {
+    /// Whether one list of the whole cluster is cheaper than one for each namespace: it saves requests, and costs
+    /// the pods of the namespaces that nobody asks about.
+    pub fn prefers_cluster(&self) -> bool {
+        let Some(of_cluster) = self.pods_of_cluster else {
+            return false;
+        };
+        let asked: usize = self.pods_by_namespace.values().sum();
+        let saved_requests = self.pods_by_namespace.len().saturating_sub(1);
+        saved_requests > 0 && of_cluster.saturating_sub(asked) < saved_requests.saturating_mul(PODS_PER_REQUEST)
+    }
+}
+
+impl ResourceMetricsSource {
+    /// The source behind `client`, asked within the bounds of `settings`. `seed` varies how long it rests after failures.
+    pub fn new(client: Client, settings: GuardSettings, seed: u64) -> Self {
+        Self {
+            client,
+            guard: Arc::new(Guard::new(MetricsApi::Resource, settings, seed)),
+            time: settings.time,
+            passes: Arc::default(),
+            cluster_again: Arc::default(),
+        }
+    }
+
+    /// Begins a pass. Nothing is asked before someone waits for an answer.
+    pub fn pass(&self, plan: &Plan, is_known_pod: IsKnownPod) -> ResourcePass {
+        let number = self.passes.fetch_add(1, Ordering::Relaxed);
+        let cluster = plan.prefers_cluster() && number >= self.cluster_again.load(Ordering::Relaxed);
+        let asker = Asker {
+            source: self.clone(),
+            is_known_pod,
+            number,
+        };
+        ResourcePass {
+            cluster: cluster.then(|| asker.clone().cluster().boxed().shared()),
+            namespaces: Mutex::default(),
+            asker,
+        }
+    }
+
+    /// What became of the questions so far.
+    pub fn counts(&self) -> GuardCounts {
+        self.guard.counts()
+    }
+
+    /// Whether the source is being left alone after failures.
+    pub fn is_resting(&self) -> bool {
+        self.guard.is_resting()
+    }
+}
+
+type Answer<T> = Shared<BoxFuture<'static, Result<Arc<T>, SourceError>>>;
+
+/// The answers of one pass: each is asked for once, and all who wait for it get the same one.
+///
+/// A future that nobody polls any more does not move on; dropping the pass gives up what is under way.
+pub struct ResourcePass {
+    cluster: Option<Answer<Usages>>,
+    namespaces: Mutex<BTreeMap<Arc<str>, Answer<NamespaceUsages>>>,
+    asker: Asker,
+}
+
+impl ResourcePass {
+    /// The usages of a namespace's pods.
+    ///
+    /// # Errors
+    ///
+    /// The failure of the question, the same for all who asked it. Where the whole cluster was asked for and that is
+    /// forbidden, the namespace alone is tried.
+    pub async fn usages(&self, namespace: &Arc<str>) -> Result<Arc<NamespaceUsages>, SourceError> {
+        if let Some(cluster) = self.cluster.clone() {
+            match cluster.await {
+                Err(error) if error.kind == FailureKind::Forbidden => {}
+                outcome => return outcome.map(|usages| usages.of(namespace)),
+            }
+        }
+        let answer = self.answer_of(namespace);
+        answer.await
+    }
+
+    fn answer_of(&self, namespace: &Arc<str>) -> Answer<NamespaceUsages> {
+        let mut namespaces = self.namespaces.lock();
+        let ask = || self.asker.clone().namespace(namespace.clone()).boxed().shared();
+        namespaces.entry(namespace.clone()).or_insert_with(ask).clone()
+    }
+}
+
+/// Asks one pass's questions.
+#[derive(Clone)]
+struct Asker {
+    source: ResourceMetricsSource,
+    is_known_pod: IsKnownPod,
+    number: u64,
+}
+
+impl Asker {
+    async fn cluster(self) -> Result<Arc<Usages>, SourceError> {
+        let outcome = self.list("/apis/metrics.k8s.io/v1beta1/pods".to_owned()).await;
+        if matches!(&outcome, Err(error) if error.kind == FailureKind::Forbidden) {
+            let again = self.number + 1 + PASSES_AFTER_FORBIDDEN;
+            self.source.cluster_again.store(again, Ordering::Relaxed);
+        }
+        outcome.map(Arc::new)
+    }
+
+    async fn namespace(self, namespace: Arc<str>) -> Result<Arc<NamespaceUsages>, SourceError> {
+        let usages = self
+            .list(format!("/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods"))
+            .await?;
+        Ok(usages.of(&namespace))
+    }
+
+    async fn list(&self, path: String) -> Result<Usages, SourceError> {
+        let limits = Limits {
+            time: self.source.time,
+            bytes: ANSWER_BYTES,
+        };
+        let question = async {
+            let body = wire::get(&self.source.client, &path, &[], limits).await;
+            let body = body.map_err(|error| SourceError::wire(MetricsApi::Resource, error))?;
+            let is_known_pod = self.is_known_pod.clone();
+            let usages = if body.len() < DECODE_ASIDE_BYTES {
+                read(&body, &is_known_pod)
+            } else {
+                let aside = tokio::task::spawn_blocking(move || read(&body, &is_known_pod));
+                aside.await.expect("reading an answer does not panic")
+            };
+            usages.map_err(|error| SourceError::unreadable(MetricsApi::Resource, error))
+        };
+        self.source.guard.ask(question).await
+    }
+}
+
+fn read(body: &Bytes, is_known_pod: &IsKnownPod) -> Result<Usages, DecodeError> {
+    let mut usages = Usages::decode(decode::text(body)?)?;
+    usages.mark_strangers(|namespace, name, labels| is_known_pod(namespace, name, labels));
+    Ok(usages)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::convert::Infallible;
+
+    use futures_util::future::join_all;
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use kube::client::Body;
+    use tower::service_fn;
+
+    use super::*;
+
+    /// A server that keeps what it was asked and answers as `answer` says: code and body by path; no answer for 0.
+    fn server(answer: impl Fn(&str) -> (u16, String) + Clone + Send + 'static) -> (Client, Arc<Mutex<Vec<String>>>) {
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let log = asked.clone();
+        let service = service_fn(move |request: Request<Body>| {
+            let path = request.uri().path().to_owned();
+            let (code, body) = answer(&path);
+            log.lock().push(path);
+            async move {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                if code == 0 {
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, Infallible>(
+                    Response::builder()
+                        .status(code)
+                        .body(Full::new(Bytes::from(body)))
+                        .unwrap(),
+                )
+            }
+        });
+        (Client::new(service, "default"), asked)
+    }
+
+    /// One pod a namespace.
+    fn list(namespaces: &[&str]) -> String {
+        let items: Vec<String> = namespaces
+            .iter()
+            .map(|ns| format!(r#"{{"metadata":{{"name":"a","namespace":"{ns}"}}}}"#))
+            .collect();
+        let items = items.join(",");
+        format!(r#"{{"kind":"PodMetricsList","apiVersion":"metrics.k8s.io/v1beta1","items":[{items}]}}"#)
+    }
+
+    fn plan(pods: &[(&str, usize)], of_cluster: Option<usize>) -> Plan {
+        let pods_by_namespace: BTreeMap<Arc<str>, usize> =
+            pods.iter().map(|(ns, pods)| ((*ns).into(), *pods)).collect();
+        Plan {
+            pods_by_namespace,
+            pods_of_cluster: of_cluster,
+        }
+    }
+
+    fn begin(source: &ResourceMetricsSource, plan: &Plan) -> ResourcePass {
+        source.pass(plan, Arc::new(|_, _, _| true))
+    }
+
+    #[test]
+    fn the_cluster_is_asked_where_that_costs_less() {
+        assert!(!plan(&[("shop", 10)], Some(10)).prefers_cluster());
+        assert!(plan(&[("shop", 10), ("bank", 10)], Some(20)).prefers_cluster());
+        assert!(plan(&[("shop", 10), ("bank", 10)], Some(119)).prefers_cluster());
+        assert!(!plan(&[("shop", 10), ("bank", 10)], Some(120)).prefers_cluster());
+        assert!(!plan(&[("shop", 10), ("bank", 10)], None).prefers_cluster());
+        assert!(!plan(&[], Some(5)).prefers_cluster());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_autoscalers_of_a_namespace_share_one_question() {
+        let (client, asked) = server(|_| (200, list(&["shop"])));
+        let source = ResourceMetricsSource::new(client, GuardSettings::default(), 1);
+        let pass = begin(&source, &plan(&[("shop", 1)], None));
+        let shop: Arc<str> = "shop".into();
+        let answers = join_all((0..100).map(|_| pass.usages(&shop))).await;
+        assert!(
+            answers
+                .into_iter()
+                .all(|answer| answer.unwrap().named("a").count() == 1)
+        );
+        assert_eq!(*asked.lock(), ["/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods"]);
+        assert_eq!(
+            source.counts(),
+            GuardCounts {
+                answered: 1,
+                failed: 0,
+                refused: 0
+            }
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_list_of_the_cluster_answers_for_all_namespaces() {
+        let (client, asked) = server(|_| (200, list(&["shop", "bank"])));
+        let source = ResourceMetricsSource::new(client, GuardSettings::default(), 1);
+        let pass = begin(&source, &plan(&[("shop", 1), ("bank", 1)], Some(2)));
+        for (namespace, pods) in [("shop", 1), ("bank", 1), ("empty", 0)] {
+            assert_eq!(
+                pass.usages(&namespace.into()).await.unwrap().named("a").count(),
+                pods,
+                "{namespace}"
+            );
+        }
+        assert_eq!(*asked.lock(), ["/apis/metrics.k8s.io/v1beta1/pods"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_the_cluster_is_forbidden_the_namespaces_are_asked() {
+        let (client, asked) = server(|path| {
+            if path.contains("namespaces") {
+                (200, list(&["shop"]))
+            } else {
+                (403, String::new())
+            }
+        });
+        let source = ResourceMetricsSource::new(client, GuardSettings::default(), 1);
+        let plan = plan(&[("shop", 1), ("bank", 1)], Some(2));
+        for _ in 0..=PASSES_AFTER_FORBIDDEN {
+            let pass = begin(&source, &plan);
+            assert_eq!(pass.usages(&"shop".into()).await.unwrap().named("a").count(), 1);
+        }
+        let of_cluster = |asked: &[String]| asked.iter().filter(|path| !path.contains("namespaces")).count();
+        assert_eq!(of_cluster(&asked.lock()), 1);
+        begin(&source, &plan).usages(&"shop".into()).await.unwrap();
+        assert_eq!(of_cluster(&asked.lock()), 2);
+    }
+
+    async fn failure(code: u16, body: &str) -> crate::observe::MetricFailure {
+        let body = body.to_owned();
+        let (client, _) = server(move |_| (code, body.clone()));
+        let source = ResourceMetricsSource::new(client, GuardSettings::default(), 1);
+        begin(&source, &Plan::default())
+            .usages(&"shop".into())
+            .await
+            .unwrap_err()
+            .failure()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_failure_has_its_kind_and_says_what_to_look_at() {
+        for (code, body, kind, part) in [
+            (
+                404,
+                "404 page not found",
+                FailureKind::Unavailable,
+                "is metrics-server installed",
+            ),
+            (
+                503,
+                "service unavailable",
+                FailureKind::Unavailable,
+                "is metrics-server installed",
+            ),
+            (
+                403,
+                r#"{"message":"pods.metrics.k8s.io is forbidden"}"#,
+                FailureKind::Forbidden,
+                "is forbidden",
+            ),
+            (0, "", FailureKind::TimedOut, "no answer within 10s"),
+            (200, "{}", FailureKind::BadAnswer, "decode the PodMetricsList"),
+            (200, "nonsense", FailureKind::BadAnswer, "line 1 column 2"),
+        ] {
+            let failure = failure(code, body).await;
+            assert_eq!(failure.kind, kind, "{code}");
+            assert!(
+                failure
+                    .message
+                    .starts_with("unable to fetch metrics from resource metrics API: "),
+                "{}",
+                failure.message
+            );
+            assert!(failure.message.contains(part), "{}", failure.message);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_that_hangs_does_not_delay_another() {
+        let (client, _) = server(|path| {
+            if path.contains("slow") {
+                (0, String::new())
+            } else {
+                (200, list(&["shop"]))
+            }
+        });
+        let source = ResourceMetricsSource::new(client, GuardSettings::default(), 1);
+        let pass = begin(&source, &Plan::default());
+        let began = tokio::time::Instant::now();
+        let (slow, shop) = ("slow".into(), "shop".into());
+        let quick = async { pass.usages(&shop).await.map(|_| began.elapsed()) };
+        let (slow, quick) = tokio::join!(pass.usages(&slow), quick);
+        assert_eq!(slow.unwrap_err().kind, FailureKind::TimedOut);
+        assert!(quick.unwrap() < Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,94 @@
+//! What trimtab tells about itself: logs, exported metrics, health. It reads reports and counters; nobody waits for it.
+
+pub mod exports;
+pub mod health;
+pub mod logs;
+pub mod server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cluster::events::EventCounts;
+use crate::cluster::watch::WatchHealth;
+use crate::controller::report::{PassReport, SyncReport};
+use crate::metrics::guard::GuardCounts;
+use exports::Exports;
+use health::{Pulse, Verdict};
+
+/// How the process's parts are doing at the moment of asking.
+#[derive(Clone, Debug, Default)]
+pub struct Vitals {
+    /// Every watch.
+    pub watches: Vec<WatchHealth>,
+    /// Whether this process decides; `None` where there is no election, and it does.
+    pub leads: Option<bool>,
+    /// What became of the Events so far.
+    pub events: EventCounts,
+    /// The metric sources by name, such as `resource`.
+    pub sources: Vec<SourceVitals>,
+    /// How many statuses wait for the budget.
+    pub waiting_statuses: usize,
+}
+
+/// How a metric source is doing.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceVitals {
+    /// Its name: the label `source`.
+    pub name: &'static str,
+    /// What became of its questions so far.
+    pub counts: GuardCounts,
+    /// It is being left alone after failures.
+    pub resting: bool,
+}
+
+/// Takes reports, and answers those who ask how it goes.
+pub struct Telemetry {
+    exports: Exports,
+    pulse: Pulse,
+    vitals: Box<dyn Fn() -> Vitals + Send + Sync>,
+}
+
+impl Telemetry {
+    /// Telemetry that asks `vitals` whenever it is asked itself. `stuck_after` is how long the controller's loop may take to
+    /// go round once before the process counts as stuck.
+    pub fn new(stuck_after: Duration, vitals: impl Fn() -> Vitals + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            exports: Exports::default(),
+            pulse: Pulse::new(stuck_after, Instant::now()),
+            vitals: Box::new(vitals),
+        })
+    }
+
+    /// Counts a pass, with its syncs.
+    pub fn pass(&self, report: &PassReport) {
+        self.exports.pass(report);
+    }
+
+    /// Counts a sync that was not part of a pass.
+    pub fn sync(&self, report: &SyncReport) {
+        self.exports.sync(report);
+    }
+
+    /// The controller's loop goes round. To be called whether it leads or not.
+    pub fn beat(&self) {
+        self.pulse.beat(Instant::now());
+    }
+
+    /// All metrics as OpenMetrics text.
+    pub fn metrics(&self) -> String {
+        self.exports.vitals(&(self.vitals)());
+        self.exports.text()
+    }
+
+    /// Whether the process works: it should be restarted where not.
+    pub fn alive(&self) -> Verdict {
+        self.pulse.verdict(Instant::now())
+    }
+
+    /// Whether the process knows enough to decide.
+    pub fn ready(&self) -> Verdict {
+        health::ready(&(self.vitals)().watches)
+    }
+}

@@ -1,0 +1,270 @@
+//! What trimtab adds: passes, writes that were made and saved, watches, metric sources.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::seconds;
+use crate::cluster::watch::WatchHealth;
+use crate::controller::report::{PassReport, ScaleWriteReport, StatusWriteReport, SyncReport};
+use crate::telemetry::{SourceVitals, Vitals};
+
+/// A gauge of seconds.
+type Seconds = Gauge<f64, AtomicU64>;
+
+pub(super) struct Own {
+    pass_duration: Histogram,
+    invalid: Gauge,
+    scale_writes: Family<Outcome, Counter>,
+    status_writes: Family<Outcome, Counter>,
+    waiting_statuses: Gauge,
+    panics: Counter,
+    leads: Gauge,
+    events: Family<Outcome, Counter>,
+    questions: Family<Question, Counter>,
+    resting: Family<Source, Gauge>,
+    watch_ready: Family<Watch, Gauge>,
+    watch_silence: Family<Watch, Seconds>,
+    watch_trouble: Family<Watch, Seconds>,
+    watch_unreadable: Family<Watch, Counter>,
+    watch_lists: Family<Watch, Counter>,
+    build: Family<Build, Gauge>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Source {
+    source: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Question {
+    source: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Watch {
+    resource: String,
+    namespace: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
+}
+
+impl Default for Own {
+    fn default() -> Self {
+        Self {
+            pass_duration: seconds(),
+            invalid: Gauge::default(),
+            scale_writes: Family::default(),
+            status_writes: Family::default(),
+            waiting_statuses: Gauge::default(),
+            panics: Counter::default(),
+            leads: Gauge::default(),
+            events: Family::default(),
+            questions: Family::default(),
+            resting: Family::default(),
+            watch_ready: Family::default(),
+            watch_silence: Family::default(),
+            watch_trouble: Family::default(),
+            watch_unreadable: Family::default(),
+            watch_lists: Family::default(),
+            build: Family::default(),
+        }
+    }
+}
+
+impl Own {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "pass_duration_seconds",
+            "The time of one pass over all autoscalers",
+            self.pass_duration.clone(),
+        );
+        registry.register(
+            "invalid_autoscalers",
+            "Autoscalers that cannot be understood",
+            self.invalid.clone(),
+        );
+        registry.register(
+            "scale_writes",
+            "Writes of replica counts that were due",
+            self.scale_writes.clone(),
+        );
+        registry.register(
+            "status_writes",
+            "Statuses that said something new",
+            self.status_writes.clone(),
+        );
+        registry.register(
+            "waiting_statuses",
+            "Statuses that wait for the budget",
+            self.waiting_statuses.clone(),
+        );
+        registry.register(
+            "decision_panics",
+            "Decisions that panicked; the count stayed",
+            self.panics.clone(),
+        );
+        registry.register("leads", "Whether this process decides", self.leads.clone());
+        registry.register("events", "Events on autoscalers", self.events.clone());
+        registry.register(
+            "metric_questions",
+            "Questions to metric sources",
+            self.questions.clone(),
+        );
+        registry.register(
+            "metric_source_resting",
+            "Sources left alone after failures",
+            self.resting.clone(),
+        );
+        registry.register(
+            "watch_ready",
+            "Whether a watch has read everything once",
+            self.watch_ready.clone(),
+        );
+        registry.register(
+            "watch_silence_seconds",
+            "The time since a watch last heard from the server, which speaks once a minute at least",
+            self.watch_silence.clone(),
+        );
+        registry.register(
+            "watch_trouble_seconds",
+            "For how long a watch has been down",
+            self.watch_trouble.clone(),
+        );
+        registry.register(
+            "watch_unreadable",
+            "Objects that could not be read",
+            self.watch_unreadable.clone(),
+        );
+        registry.register(
+            "watch_lists",
+            "How often everything was read anew",
+            self.watch_lists.clone(),
+        );
+        registry.register("build_info", "The version that runs", self.build.clone());
+        self.build
+            .get_or_create(&Build {
+                version: env!("CARGO_PKG_VERSION"),
+            })
+            .set(1);
+    }
+
+    pub(super) fn pass(&self, report: &PassReport) {
+        self.pass_duration.observe(report.duration.as_secs_f64());
+        self.invalid.set(gauge(report.invalid));
+    }
+
+    pub(super) fn sync(&self, report: &SyncReport) {
+        if let Some(outcome) = scale_write(report.scale_write) {
+            self.scale_writes.get_or_create(&Outcome { outcome }).inc();
+        }
+        if let Some(outcome) = status_write(report.status_write) {
+            self.status_writes.get_or_create(&Outcome { outcome }).inc();
+        }
+        if report.panicked {
+            self.panics.inc();
+        }
+    }
+
+    pub(super) fn vitals(&self, vitals: &Vitals) {
+        self.leads.set(i64::from(vitals.leads.unwrap_or(true)));
+        self.waiting_statuses.set(gauge(vitals.waiting_statuses));
+        let events = &vitals.events;
+        for (outcome, count) in [
+            ("written", events.written),
+            ("spared", events.spared),
+            ("lost", events.lost),
+            ("failed", events.failed),
+        ] {
+            set(&self.events.get_or_create(&Outcome { outcome }), count);
+        }
+        vitals.sources.iter().for_each(|source| self.source(source));
+        self.watches(&vitals.watches);
+    }
+
+    fn source(&self, vitals: &SourceVitals) {
+        let SourceVitals {
+            name: source,
+            counts,
+            resting,
+        } = *vitals;
+        for (outcome, count) in [
+            ("answered", counts.answered),
+            ("failed", counts.failed),
+            ("refused", counts.refused),
+        ] {
+            set(&self.questions.get_or_create(&Question { source, outcome }), count);
+        }
+        self.resting.get_or_create(&Source { source }).set(resting.into());
+    }
+
+    fn watches(&self, watches: &[WatchHealth]) {
+        // Watches come and go with namespaces.
+        self.watch_ready.clear();
+        self.watch_silence.clear();
+        self.watch_trouble.clear();
+        self.watch_unreadable.clear();
+        self.watch_lists.clear();
+        for health in watches {
+            let namespace = health.namespace.as_deref().unwrap_or_default().to_owned();
+            let labels = Watch {
+                resource: health.resource.clone(),
+                namespace,
+            };
+            self.watch_ready.get_or_create(&labels).set(health.is_ready().into());
+            if let Some(silence) = health.heard_ago {
+                self.watch_silence.get_or_create(&labels).set(silence.as_secs_f64());
+            }
+            let trouble = health
+                .trouble
+                .as_ref()
+                .map_or(0.0, |trouble| trouble.lasts.as_secs_f64());
+            self.watch_trouble.get_or_create(&labels).set(trouble);
+            set(&self.watch_unreadable.get_or_create(&labels), health.unreadable);
+            set(&self.watch_lists.get_or_create(&labels), health.lists);
+        }
+    }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Takes over a count that is kept elsewhere, and only grows.
+fn set(counter: &Counter, count: u64) {
+    counter.inner().store(count, Ordering::Relaxed);
+}
+
+fn scale_write(report: ScaleWriteReport) -> Option<&'static str> {
+    Some(match report {
+        ScaleWriteReport::NotDue => return None,
+        ScaleWriteReport::Written => "written",
+        ScaleWriteReport::Conflict => "conflict",
+        ScaleWriteReport::Failed => "failed",
+        ScaleWriteReport::DryRun => "dry_run",
+    })
+}
+
+fn status_write(report: StatusWriteReport) -> Option<&'static str> {
+    Some(match report {
+        StatusWriteReport::Unchanged => return None,
+        StatusWriteReport::Written => "written",
+        StatusWriteReport::Postponed => "postponed",
+        StatusWriteReport::Failed => "failed",
+        StatusWriteReport::DryRun => "dry_run",
+    })
+}

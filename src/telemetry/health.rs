@@ -1,0 +1,189 @@
+//! Alive and ready, and why not. Pure but for the pulse's one cell.
+
+use std::fmt;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::cluster::watch::{Need, WatchHealth};
+
+/// A watch that has been down for longer than this makes the process not ready: what it knows may be wrong by now. A
+/// server's restart takes less.
+const TROUBLE: Duration = Duration::from_secs(60);
+
+/// The answer to a probe, with one line for each thing that was looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// What was looked at, and what is wrong with it.
+    pub checks: Vec<Check>,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What.
+    pub name: String,
+    /// What is wrong with it.
+    pub problem: Option<String>,
+}
+
+impl Verdict {
+    /// Whether nothing is wrong.
+    pub fn is_good(&self) -> bool {
+        self.checks.iter().all(|check| check.problem.is_none())
+    }
+}
+
+/// In Kubernetes' form: `[+]pods ok`, `[-]pods failed: …`, a line each.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Check { name, problem } in &self.checks {
+            match problem {
+                None => writeln!(f, "[+]{name} ok")?,
+                Some(problem) => writeln!(f, "[-]{name} failed: {problem}")?,
+            }
+        }
+        f.write_str(if self.is_good() {
+            "check passed\n"
+        } else {
+            "check failed\n"
+        })
+    }
+}
+
+/// Tells whether a loop still goes round.
+#[derive(Debug)]
+pub struct Pulse {
+    stuck_after: Duration,
+    last: Mutex<Instant>,
+}
+
+impl Pulse {
+    /// A pulse that has beaten at `now` for the first time.
+    pub fn new(stuck_after: Duration, now: Instant) -> Self {
+        Self {
+            stuck_after,
+            last: Mutex::new(now),
+        }
+    }
+
+    /// The loop went round.
+    pub fn beat(&self, now: Instant) {
+        *self.last.lock() = now;
+    }
+
+    /// Whether the last beat is recent.
+    pub fn verdict(&self, now: Instant) -> Verdict {
+        let silent = now.saturating_duration_since(*self.last.lock());
+        let problem = (silent > self.stuck_after)
+            .then(|| format!("the controller's loop has not gone round for {} s", silent.as_secs()));
+        Verdict {
+            checks: vec![Check {
+                name: "loop".to_owned(),
+                problem,
+            }],
+        }
+    }
+}
+
+/// Whether every cache is full and kept up to date.
+pub fn ready(watches: &[WatchHealth]) -> Verdict {
+    let checks = watches.iter().map(|watch| Check {
+        name: name_of(watch),
+        problem: problem_of(watch),
+    });
+    let mut verdict = Verdict {
+        checks: checks.collect(),
+    };
+    if verdict.checks.is_empty() {
+        let problem = Some("not started yet".to_owned());
+        verdict.checks.push(Check {
+            name: "watches".to_owned(),
+            problem,
+        });
+    }
+    verdict
+}
+
+fn name_of(watch: &WatchHealth) -> String {
+    match &watch.namespace {
+        None => watch.resource.clone(),
+        Some(namespace) => format!("{} in {namespace}", watch.resource),
+    }
+}
+
+fn problem_of(watch: &WatchHealth) -> Option<String> {
+    match &watch.trouble {
+        _ if watch.need == Need::Optional => None,
+        Some(trouble) if !watch.is_ready() => Some(format!("not read yet: {}", trouble.message)),
+        None if !watch.is_ready() => Some("not read yet".to_owned()),
+        Some(trouble) if trouble.lasts > TROUBLE => {
+            Some(format!("down for {} s: {}", trouble.lasts.as_secs(), trouble.message))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::watch::WatchTrouble;
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    fn pods(ready: bool, down_for: Option<u64>) -> WatchHealth {
+        let trouble = |lasts| WatchTrouble {
+            reason: "Connection",
+            message: "no route".to_owned(),
+            lasts: seconds(lasts),
+        };
+        WatchHealth {
+            resource: "pods".to_owned(),
+            namespace: Some("shop".into()),
+            need: Need::Required,
+            ready_for: ready.then_some(seconds(5)),
+            heard_ago: Some(seconds(1)),
+            trouble: down_for.map(trouble),
+            unreadable: 0,
+            lists: 1,
+        }
+    }
+
+    #[test]
+    fn a_loop_that_stands_still_is_not_alive() {
+        let now = Instant::now();
+        let pulse = Pulse::new(seconds(60), now);
+        assert!(pulse.verdict(now + seconds(60)).is_good());
+        assert!(!pulse.verdict(now + seconds(61)).is_good());
+        pulse.beat(now + seconds(61));
+        assert!(pulse.verdict(now + seconds(100)).is_good());
+    }
+
+    #[test]
+    fn caches_must_be_full_and_watches_not_down_for_long() {
+        let text = |watches: &[WatchHealth]| ready(watches).to_string();
+        assert_eq!(text(&[pods(true, None)]), "[+]pods in shop ok\ncheck passed\n");
+        assert_eq!(text(&[pods(true, Some(60))]), "[+]pods in shop ok\ncheck passed\n");
+        assert_eq!(
+            text(&[pods(true, Some(61))]),
+            "[-]pods in shop failed: down for 61 s: no route\ncheck failed\n"
+        );
+        assert_eq!(
+            text(&[pods(false, None)]),
+            "[-]pods in shop failed: not read yet\ncheck failed\n"
+        );
+        assert_eq!(
+            text(&[pods(false, Some(1))]),
+            "[-]pods in shop failed: not read yet: no route\ncheck failed\n"
+        );
+        let optional = WatchHealth {
+            need: Need::Optional,
+            ..pods(false, Some(61))
+        };
+        assert_eq!(text(&[optional]), "[+]pods in shop ok\ncheck passed\n");
+        assert_eq!(text(&[]), "[-]watches failed: not started yet\ncheck failed\n");
+    }
+}

@@ -1,0 +1,235 @@
+//! `/metrics`, `/healthz` and `/readyz` on a port of their own.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use http::{StatusCode, header};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::Telemetry;
+use super::health::Verdict;
+
+/// Connections at once: the kubelet, a few Prometheus servers, and people. Others wait in the kernel's queue.
+const CONNECTIONS: usize = 64;
+
+/// The time for a request's head, waiting for it on a kept connection included.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+
+/// The head of a request, in bytes and in header lines.
+const HEAD_BYTES: usize = 16 * 1024;
+const HEADERS: usize = 64;
+
+/// A connection is closed after this long, so that nobody holds one by reading slowly. Clients open another.
+const CONNECTION_TIME: Duration = Duration::from_secs(300);
+
+/// The time that requests under way have when the server stops.
+const STOP_TIME: Duration = Duration::from_millis(500);
+
+/// Rest after a connection could not be accepted, as when the process has no file descriptors left.
+const ACCEPT_REST: Duration = Duration::from_secs(1);
+
+/// OpenMetrics, the one format that there is.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The pages: no request changes anything, and none waits for anything.
+pub fn router(telemetry: Arc<Telemetry>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .with_state(telemetry)
+}
+
+async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], telemetry.metrics())
+}
+
+async fn healthz(State(telemetry): State<Arc<Telemetry>>) -> (StatusCode, String) {
+    answer(&telemetry.alive())
+}
+
+async fn readyz(State(telemetry): State<Arc<Telemetry>>) -> (StatusCode, String) {
+    answer(&telemetry.ready())
+}
+
+fn answer(verdict: &Verdict) -> (StatusCode, String) {
+    let code = if verdict.is_good() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (code, verdict.to_string())
+}
+
+/// Serves `router` until `stop`; then ends connections within half a second.
+pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = stop.run_until_cancelled(async {
+            let place = places
+                .clone()
+                .acquire_owned()
+                .await
+                .expect("the semaphore is never closed");
+            (place, listener.accept().await)
+        });
+        match accepted.await {
+            None => break,
+            Some((place, Ok((stream, peer)))) => {
+                let (router, stop) = (router.clone(), stop.clone());
+                connections.spawn(async move {
+                    connection(stream, peer, router, stop).await;
+                    drop(place);
+                });
+            }
+            Some((_, Err(error))) => {
+                warn!(error = &error as &dyn std::error::Error, "Connection not accepted");
+                sleep(ACCEPT_REST).await;
+            }
+        }
+        // Ended ones are let go, so that the set does not grow.
+        while connections.try_join_next().is_some() {}
+    }
+    let ended = async { while connections.join_next().await.is_some() {} };
+    let _ = timeout(STOP_TIME, ended).await;
+}
+
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
+    let service = TowerToHyperService::new(router);
+    let mut server = http1::Builder::new();
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEADERS);
+    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
+    let whole = async {
+        let ended: Option<Result<(), hyper::Error>> = stop.run_until_cancelled(connection.as_mut()).await;
+        match ended {
+            Some(outcome) => outcome,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    };
+    match timeout(CONNECTION_TIME, whole).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%peer, error = &error as &dyn std::error::Error, "Connection broke"),
+        Err(_) => debug!(%peer, "Connection closed after its time"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::cluster::watch::{Need, WatchHealth};
+    use crate::telemetry::Vitals;
+
+    fn pods(ready: bool) -> WatchHealth {
+        WatchHealth {
+            resource: "pods".to_owned(),
+            namespace: None,
+            need: Need::Required,
+            ready_for: ready.then_some(Duration::ZERO),
+            heard_ago: None,
+            trouble: None,
+            unreadable: 0,
+            lists: 0,
+        }
+    }
+
+    /// A server whose cache is full or not; its address, and what stops it.
+    async fn start(ready: bool) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
+        let vitals = move || Vitals {
+            watches: vec![pods(ready)],
+            ..Vitals::default()
+        };
+        let telemetry = Telemetry::new(Duration::from_secs(60), vitals);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(serve(listener, router(telemetry), stop.clone()));
+        (address, stop, task)
+    }
+
+    /// Sends this, and reads until the server closes.
+    async fn exchange(address: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    async fn page(address: SocketAddr, path: &str) -> String {
+        exchange(
+            address,
+            &format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+        )
+        .await
+    }
+
+    #[tokio::test]
+    async fn the_pages_are_served() {
+        let (address, ..) = start(true).await;
+        let metrics = page(address, "/metrics").await;
+        assert!(metrics.starts_with("HTTP/1.1 200 OK"), "{metrics}");
+        assert!(
+            metrics.contains(OPEN_METRICS) && metrics.ends_with("# EOF\n"),
+            "{metrics}"
+        );
+        assert!(page(address, "/healthz").await.ends_with("[+]loop ok\ncheck passed\n"));
+        assert!(page(address, "/readyz").await.ends_with("[+]pods ok\ncheck passed\n"));
+        assert!(page(address, "/secrets").await.starts_with("HTTP/1.1 404"));
+    }
+
+    #[tokio::test]
+    async fn a_cache_that_is_not_full_makes_503() {
+        let (address, ..) = start(false).await;
+        let ready = page(address, "/readyz").await;
+        assert!(
+            ready.starts_with("HTTP/1.1 503") && ready.contains("[-]pods failed: not read yet"),
+            "{ready}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_too_large_is_refused() {
+        let (address, ..) = start(true).await;
+        let header = format!("X-Long: {}\r\n", "x".repeat(HEAD_BYTES));
+        let answer = exchange(address, &format!("GET /metrics HTTP/1.1\r\n{header}\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_the_server_and_its_idle_connections() {
+        let (address, stop, task) = start(true).await;
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = [0; 12];
+        idle.read_exact(&mut answer).await.unwrap();
+        stop.cancel();
+        timeout(Duration::from_secs(2), task).await.unwrap().unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+}
