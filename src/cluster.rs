@@ -10,5 +10,6 @@ pub mod scale;
 #[cfg(test)]
 mod script;
 pub mod status;
+pub mod targets;
 pub mod watch;
 pub mod watches;

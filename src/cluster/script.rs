@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tower::service_fn;
 
 /// One answer.
+#[derive(Clone)]
 pub(crate) enum Answer {
     /// A status code and a body that ends.
     Whole(u16, String),
@@ -28,6 +29,8 @@ pub(crate) enum Answer {
 pub(crate) struct Script {
     answers: Arc<Mutex<VecDeque<Answer>>>,
     asked: Arc<Mutex<Vec<String>>>,
+    /// Given when the answers are used up.
+    always: Option<Answer>,
 }
 
 type Frames = stream::BoxStream<'static, Result<http_body::Frame<Bytes>, std::io::Error>>;
@@ -37,6 +40,14 @@ impl Script {
         let script = Self::default();
         script.answers.lock().extend(answers);
         script
+    }
+
+    /// The same answer to everything.
+    pub(crate) fn always(answer: Answer) -> Self {
+        Self {
+            always: Some(answer),
+            ..Self::default()
+        }
     }
 
     /// Every request so far, as `GET /path?query`.
@@ -51,7 +62,7 @@ impl Script {
                 .asked
                 .lock()
                 .push(format!("{} {}", request.method(), request.uri()));
-            let answer = script.answers.lock().pop_front();
+            let answer = script.answers.lock().pop_front().or_else(|| script.always.clone());
             async move {
                 let (code, frames): (u16, Frames) = match answer {
                     None => std::future::pending().await,
