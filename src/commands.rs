@@ -5,6 +5,7 @@
 mod configuration;
 mod flags;
 mod output;
+mod replay;
 mod settings;
 
 use std::ffi::OsString;
@@ -85,6 +86,7 @@ pub fn main(
 
 fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit, Failure> {
     match matches.subcommand() {
+        Some(("replay", matches)) => replay::execute(matches),
         Some(("settings", matches)) => settings::execute(matches, variables),
         other => unreachable!("clap knows no other command: {other:?}"),
     }
@@ -100,7 +102,7 @@ pub fn command_line() -> Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .max_term_width(100)
-        .subcommands([settings::definition()].map(|command| command.after_help(EXIT_CODES)))
+        .subcommands([replay::definition(), settings::definition()].map(|command| command.after_help(EXIT_CODES)))
 }
 
 const EXIT_CODES: &str = "\

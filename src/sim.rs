@@ -2,5 +2,9 @@
 
 pub mod replay;
 pub mod scenario;
+
 mod compare;
+mod rhythm;
 mod world;
+
+pub use compare::FieldDifference;

@@ -1,60 +1,65 @@
-//! `trimtab replay FILE…`: a scenario file decided again, compared with what it expects.
+//! `trimtab replay FILE…`: scenario files decided again, and compared with what they expect.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::{Exit, Failure, output};
 use crate::sim::replay::replay;
 
-/// A scenario file is a few hundred KB; 64 MiB hold days of a large workload.
+/// A scenario is a few hundred KB; 64 MiB hold days of a large workload.
 const LARGEST_FILE: u64 = 64 << 20;
 
-/// How a replay of some files ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
-    /// Every expectation holds.
-    #[default]
-    Holds,
-    /// Some expectation does not hold: exit code 1.
-    Differs,
-    /// Some file cannot be read: exit code 2.
-    Unreadable,
+pub(super) fn definition() -> Command {
+    let files = Arg::new("file")
+        .value_name("FILE")
+        .help("Scenario files")
+        .required(true)
+        .action(ArgAction::Append)
+        .value_parser(value_parser!(PathBuf));
+    Command::new("replay")
+        .about("Decide scenario files again, and print where the decisions are others than expected")
+        .long_about(
+            "Decide scenario files again, and print where the decisions are others than expected.\n\n\
+             Prints nothing where every expectation holds; otherwise each difference: step, field, expected, got. \
+             tests/conformance/FORMAT.md describes the files; `trimtab snapshot` makes them.",
+        )
+        .arg(files)
 }
 
-/// Replays `files` one after the other: each difference goes to `out`, what cannot be read to `err`.
-///
-/// # Errors
-/// Where `out` or `err` cannot be written.
-pub fn run(files: &[PathBuf], out: &mut impl Write, err: &mut impl Write) -> std::io::Result<Outcome> {
-    let mut worst = Outcome::Holds;
-    for file in files {
-        let outcome = match read(file) {
-            Err(problem) => {
-                writeln!(err, "error: {}: {problem}", file.display())?;
-                Outcome::Unreadable
+pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
+    let (mut differs, mut unreadable) = (false, false);
+    for file in matches.get_many::<PathBuf>("file").into_iter().flatten() {
+        match replay_file(file) {
+            Ok(differences) => {
+                differs |= !differences.is_empty();
+                output::print(&differences)?;
             }
-            Ok(text) => match replay(&text, |_| {}) {
-                Err(problem) => {
-                    writeln!(err, "error: {}: {problem}", file.display())?;
-                    Outcome::Unreadable
-                }
-                Ok(differences) if differences.is_empty() => Outcome::Holds,
-                Ok(differences) => {
-                    for difference in differences {
-                        writeln!(out, "{}: {difference}", file.display())?;
-                    }
-                    Outcome::Differs
-                }
-            },
-        };
-        worst = worst.max(outcome);
+            Err(problem) => {
+                unreadable = true;
+                output::report(&anyhow::anyhow!("{}: {problem}", file.display()));
+            }
+        }
     }
-    Ok(worst)
+    Ok(match (unreadable, differs) {
+        (true, _) => Exit::Unusable,
+        (false, true) => Exit::Failed,
+        (false, false) => Exit::Done,
+    })
 }
 
-fn read(file: &Path) -> Result<String, String> {
+/// The differences of one file, a line each.
+fn replay_file(file: &Path) -> Result<String, String> {
     let size = std::fs::metadata(file).map_err(|e| e.to_string())?.len();
     if size > LARGEST_FILE {
-        return Err(format!("{size} bytes are more than the {LARGEST_FILE} that a scenario may have"));
+        return Err(format!(
+            "{size} bytes are more than the {LARGEST_FILE} that a scenario may have"
+        ));
     }
-    std::fs::read_to_string(file).map_err(|e| e.to_string())
+    let text = std::fs::read_to_string(file).map_err(|e| e.to_string())?;
+    let differences = replay(&text, |_| {}).map_err(|e| e.to_string())?;
+    Ok(differences
+        .iter()
+        .map(|d| format!("{}: {d}\n", file.display()))
+        .collect())
 }

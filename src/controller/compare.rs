@@ -62,7 +62,12 @@ impl Comparison {
     /// A comparison that starts now; differences are early for as long as `stabilization_window`.
     pub fn new(sync_period: SignedDuration, stabilization_window: SignedDuration, now: Timestamp) -> Self {
         let settled_at = now.checked_add(stabilization_window).unwrap_or(Timestamp::MAX);
-        Self { sync_period, settled_at, open: HashMap::new(), tally: Tally::default() }
+        Self {
+            sync_period,
+            settled_at,
+            open: HashMap::new(),
+            tally: Tally::default(),
+        }
     }
 
     /// Takes a decision in, and judges the one before it: `None` while it is too early to tell, or where they agree.
@@ -72,7 +77,11 @@ impl Comparison {
             self.open.remove(key);
             return None;
         };
-        let now = Wanted { at: decision.at, seen: scale.spec_replicas, desired };
+        let now = Wanted {
+            at: decision.at,
+            seen: scale.spec_replicas,
+            desired,
+        };
         let Some(before) = self.open.get(key).copied() else {
             self.open.insert(key.clone(), now);
             return None;
@@ -140,7 +149,11 @@ mod tests {
 
         fn decided(&mut self, seconds: i64, seen: i32, desired: i32) -> Option<(i32, i32, bool)> {
             let derivation = Derivation {
-                scale: Some(Scale { spec_replicas: seen, status_replicas: seen, selector: "app=web".into() }),
+                scale: Some(Scale {
+                    spec_replicas: seen,
+                    status_replicas: seen,
+                    selector: "app=web".into(),
+                }),
                 branch: Branch::Metrics,
                 first_sync: false,
                 metrics: Vec::new(),
@@ -151,8 +164,14 @@ mod tests {
                 desired: Some(desired),
             };
             let at = self.start + SignedDuration::from_secs(seconds);
-            let decision = Decision { at, write: None, derivation };
-            self.comparison.decided(&Key::new("shop", "web"), &decision).map(|d| (d.trimtab, d.other, d.early))
+            let decision = Decision {
+                at,
+                write: None,
+                derivation,
+            };
+            self.comparison
+                .decided(&Key::new("shop", "web"), &decision)
+                .map(|d| (d.trimtab, d.other, d.early))
         }
     }
 
@@ -162,7 +181,13 @@ mod tests {
         assert_eq!(case.decided(400, 3, 6), None);
         assert_eq!(case.decided(415, 6, 6), None);
         assert_eq!(case.decided(430, 6, 6), None);
-        assert_eq!(case.comparison.tally(), Tally { agreements: 2, ..Tally::default() });
+        assert_eq!(
+            case.comparison.tally(),
+            Tally {
+                agreements: 2,
+                ..Tally::default()
+            }
+        );
     }
 
     #[test]
@@ -187,7 +212,13 @@ mod tests {
         let mut case = Case::new();
         case.decided(0, 6, 6);
         assert_eq!(case.decided(15, 3, 6), Some((6, 3, true)));
-        assert_eq!(case.comparison.tally(), Tally { early_differences: 1, ..Tally::default() });
+        assert_eq!(
+            case.comparison.tally(),
+            Tally {
+                early_differences: 1,
+                ..Tally::default()
+            }
+        );
     }
 
     #[test]

@@ -30,8 +30,14 @@ pub fn select_pods(
         selectors.add_selecting(&key.namespace, &labels, &mut names)
     });
     if names.len() > 1 {
-        let autoscalers = names.into_iter().map(|name| Key::new(key.namespace.clone(), name)).collect();
-        return Err(SelectorFailure::Ambiguous { selector: parsed.to_string(), autoscalers });
+        let autoscalers = names
+            .into_iter()
+            .map(|name| Key::new(key.namespace.clone(), name))
+            .collect();
+        return Err(SelectorFailure::Ambiguous {
+            selector: parsed.to_string(),
+            autoscalers,
+        });
     }
     let picked = pods.select(&key.namespace, &parsed);
     Ok((parsed, picked))

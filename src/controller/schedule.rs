@@ -40,7 +40,11 @@ impl Schedule {
 
     /// An autoscaler is there, or its spec has changed: it is due at once.
     pub fn wants(&mut self, key: Key) {
-        self.autoscalers.entry(key.clone()).or_insert(Turn { last_start: None, running: false, missed: false });
+        self.autoscalers.entry(key.clone()).or_insert(Turn {
+            last_start: None,
+            running: false,
+            missed: false,
+        });
         self.urgent.insert(key);
     }
 
@@ -63,7 +67,11 @@ impl Schedule {
     /// When something is due next.
     pub fn next_due(&self) -> Duration {
         let waiting = |k: &Key| self.autoscalers.get(k).is_some_and(|t| !t.running);
-        if self.urgent.iter().any(waiting) { Duration::ZERO } else { self.next_pass }
+        if self.urgent.iter().any(waiting) {
+            Duration::ZERO
+        } else {
+            self.next_pass
+        }
     }
 
     /// The autoscalers to sync now, those that waited longest first. They count as running until [`Self::ended`].
@@ -77,7 +85,8 @@ impl Schedule {
                     due.push(key.clone());
                 }
             }
-            self.urgent.retain(|k| self.autoscalers.get(k).is_some_and(|t| t.running));
+            self.urgent
+                .retain(|k| self.autoscalers.get(k).is_some_and(|t| t.running));
             // Passes keep their rhythm; what a long delay skipped is not made up for.
             let behind = now - self.next_pass;
             let skipped = (behind.as_nanos() / self.period.as_nanos()).min(u32::MAX.into()) as u32;
@@ -85,12 +94,17 @@ impl Schedule {
         } else {
             let ready = |k: &&Key| self.autoscalers.get(*k).is_some_and(|t| !t.running);
             due = self.urgent.iter().filter(ready).cloned().collect();
-            self.urgent.retain(|k| self.autoscalers.get(k).is_some_and(|t| t.running));
+            self.urgent
+                .retain(|k| self.autoscalers.get(k).is_some_and(|t| t.running));
         }
         due.sort_by_key(|k| self.autoscalers[k].last_start);
         for key in &due {
             if let Some(turn) = self.autoscalers.get_mut(key) {
-                *turn = Turn { last_start: Some(now), running: true, missed: false };
+                *turn = Turn {
+                    last_start: Some(now),
+                    running: true,
+                    missed: false,
+                };
             }
         }
         due

@@ -51,10 +51,21 @@ pub fn conclude(
 pub fn broken(before: &Status, reason: &'static str, problem: &str, now: Timestamp) -> Conclusion {
     let mut status = before.clone();
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    set(&mut status.conditions, reasons::SCALING_ACTIVE, False, reason, problem, now);
+    set(
+        &mut status.conditions,
+        reasons::SCALING_ACTIVE,
+        False,
+        reason,
+        problem,
+        now,
+    );
     Conclusion {
         status,
-        events: vec![Event { kind: Warning, reason, message: problem.to_owned() }],
+        events: vec![Event {
+            kind: Warning,
+            reason,
+            message: problem.to_owned(),
+        }],
         events_after_status: Vec::new(),
         memory: Memory::default(),
         error: Some(SyncError::Spec(problem.to_owned())),

@@ -37,7 +37,9 @@ pub fn summary(spec: &Spec, decision: &Decision) -> Summary {
         name: spec.key.name.to_string(),
         scale_target: format!("{}/{}", spec.scale_target.kind, spec.scale_target.name),
         spec_replicas: seen,
-        desired_replicas: derivation.desired.or(seen.filter(|_| derivation.branch == Branch::Disabled)),
+        desired_replicas: derivation
+            .desired
+            .or(seen.filter(|_| derivation.branch == Branch::Disabled)),
         metrics: derivation.metrics.iter().map(super::text::metric_in_short).collect(),
         why: why(decision),
     }
@@ -81,9 +83,16 @@ pub fn why(decision: &Decision) -> String {
 }
 
 fn proposals(derivation: &Derivation) -> Vec<String> {
-    let Some(combination) = derivation.combination else { return Vec::new() };
+    let Some(combination) = derivation.combination else {
+        return Vec::new();
+    };
     let failed = || {
-        derivation.metrics.iter().filter_map(|m| m.proposal.as_ref().err().map(|f| format!("{}: {}", m.metric, f.message)))
+        derivation.metrics.iter().filter_map(|m| {
+            m.proposal
+                .as_ref()
+                .err()
+                .map(|f| format!("{}: {}", m.metric, f.message))
+        })
     };
     match combination.outcome {
         Combined::Recommended => {

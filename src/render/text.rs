@@ -33,13 +33,23 @@ fn write_all(out: &mut String, spec: &Spec, decision: &Decision) -> fmt::Result 
         )?,
         None => writeln!(out, "scale target     {}/{}: not read", target.kind, target.name)?,
     }
-    writeln!(out, "bounds           minReplicas {}, maxReplicas {}", spec.min_replicas, spec.max_replicas)?;
+    writeln!(
+        out,
+        "bounds           minReplicas {}, maxReplicas {}",
+        spec.min_replicas, spec.max_replicas
+    )?;
     match &derivation.branch {
         Branch::ScaleUnknown(failure) => writeln!(out, "stopped          {}", failure.message())?,
         Branch::SelectorFailed(failure) => writeln!(out, "stopped          {}", selector_failure(failure))?,
         Branch::Disabled => writeln!(out, "stopped          scaling is off while the count is zero")?,
-        Branch::AboveMax => writeln!(out, "out of bounds    the count is above maxReplicas: no metric is asked")?,
-        Branch::BelowMin => writeln!(out, "out of bounds    the count is below minReplicas: no metric is asked")?,
+        Branch::AboveMax => writeln!(
+            out,
+            "out of bounds    the count is above maxReplicas: no metric is asked"
+        )?,
+        Branch::BelowMin => writeln!(
+            out,
+            "out of bounds    the count is below minReplicas: no metric is asked"
+        )?,
         Branch::Metrics => {}
     }
     for metric in &derivation.metrics {
@@ -70,30 +80,59 @@ fn write_all(out: &mut String, spec: &Spec, decision: &Decision) -> fmt::Result 
     }
     match (&decision.write, derivation.desired) {
         (Some(write), _) if write.reason.is_empty() => writeln!(out, "decision         {} -> {}", write.from, write.to),
-        (Some(write), _) => writeln!(out, "decision         {} -> {} ({})", write.from, write.to, write.reason),
+        (Some(write), _) => writeln!(
+            out,
+            "decision         {} -> {} ({})",
+            write.from, write.to, write.reason
+        ),
         (None, Some(desired)) => writeln!(out, "decision         stays at {desired}"),
         (None, None) => writeln!(out, "decision         the count stays as it is"),
     }
 }
 
 fn write_metric(out: &mut String, metric: &MetricDerivation) -> fmt::Result {
-    writeln!(out, "metric           {}, target {}", metric.metric, target(metric.target))?;
+    writeln!(
+        out,
+        "metric           {}, target {}",
+        metric.metric,
+        target(metric.target)
+    )?;
     write_pods(out, &metric.pods)?;
     match &metric.calculation {
-        Some(Calculation::PerPod { first, ready, filled, verdict }) => {
+        Some(Calculation::PerPod {
+            first,
+            ready,
+            filled,
+            verdict,
+        }) => {
             writeln!(out, "  usage          {}; {ready} ready", usage(first))?;
             if let Some(filled) = filled {
                 writeln!(out, "  filled in      {}, over {} pods", usage(filled), filled.samples)?;
             }
             writeln!(out, "  verdict        {}", self::verdict(*verdict))?;
         }
-        Some(Calculation::Whole { value, ratio, ready, verdict }) => {
-            let ready = ready.map(|r| format!(", times {r} running and ready pods")).unwrap_or_default();
+        Some(Calculation::Whole {
+            value,
+            ratio,
+            ready,
+            verdict,
+        }) => {
+            let ready = ready
+                .map(|r| format!(", times {r} running and ready pods"))
+                .unwrap_or_default();
             writeln!(out, "  usage          {value}, ratio {ratio:.4}{ready}")?;
             writeln!(out, "  verdict        {}", self::verdict(*verdict))?;
         }
-        Some(Calculation::Spread { value, over, ratio, verdict }) => {
-            writeln!(out, "  usage          {value} over status.replicas {over}, ratio {ratio:.4}")?;
+        Some(Calculation::Spread {
+            value,
+            over,
+            ratio,
+            verdict,
+        }) => {
+            writeln!(
+                out,
+                "  usage          {value} over status.replicas {over}, ratio {ratio:.4}"
+            )?;
             writeln!(out, "  verdict        {}", self::verdict(*verdict))?;
         }
         None => {}
@@ -126,7 +165,10 @@ fn write_pods(out: &mut String, pods: &[PodUse]) -> fmt::Result {
 }
 
 fn write_stabilization(out: &mut String, s: &Stabilization) -> fmt::Result {
-    let up = s.up_window_seconds.map(|w| format!("lowest of the last {w} s up {}, ", s.lowest)).unwrap_or_default();
+    let up = s
+        .up_window_seconds
+        .map(|w| format!("lowest of the last {w} s up {}, ", s.lowest))
+        .unwrap_or_default();
     let held = if s.held.is_some() { "held at" } else { "leaves" };
     writeln!(
         out,
@@ -137,7 +179,11 @@ fn write_stabilization(out: &mut String, s: &Stabilization) -> fmt::Result {
 
 fn write_limit(out: &mut String, limit: &Limit) -> fmt::Result {
     for policy in &limit.policies {
-        let unit = if policy.kind == PolicyKind::Percent { " %" } else { " pods" };
+        let unit = if policy.kind == PolicyKind::Percent {
+            " %"
+        } else {
+            " pods"
+        };
         writeln!(
             out,
             "scaling policy   {}{unit} in {} s, from {} at its start: allows {}",
@@ -152,7 +198,10 @@ fn write_limit(out: &mut String, limit: &Limit) -> fmt::Result {
 
 fn usage(usage: &Usage) -> String {
     match usage.utilization_percent {
-        Some(percent) => format!("{percent} % of requests, {} on average, ratio {:.4}", usage.average, usage.ratio),
+        Some(percent) => format!(
+            "{percent} % of requests, {} on average, ratio {:.4}",
+            usage.average, usage.ratio
+        ),
         None => format!("{} on average, ratio {:.4}", usage.average, usage.ratio),
     }
 }
@@ -214,8 +263,13 @@ pub(super) fn metric_in_short(metric: &MetricDerivation) -> String {
     };
     let shown = |pick: fn(MetricValue) -> Option<String>| current.and_then(pick).unwrap_or_else(|| "<unknown>".into());
     match metric.target {
-        MetricTarget::Utilization(target) => format!("{}/{target}%", shown(|c| c.average_utilization.map(|u| format!("{u}%")))),
-        MetricTarget::AverageValue(target) => format!("{}/{target} (avg)", shown(|c| c.average_value.map(|q| q.to_string()))),
+        MetricTarget::Utilization(target) => format!(
+            "{}/{target}%",
+            shown(|c| c.average_utilization.map(|u| format!("{u}%")))
+        ),
+        MetricTarget::AverageValue(target) => {
+            format!("{}/{target} (avg)", shown(|c| c.average_value.map(|q| q.to_string())))
+        }
         MetricTarget::Value(target) => format!("{}/{target}", shown(|c| c.value.map(|q| q.to_string()))),
         MetricTarget::Mismatched => "<unknown>/<invalid>".into(),
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::scenario::{ExpectedEvent, Expectation};
+use super::scenario::{Expectation, ExpectedEvent};
 use crate::quantity::Quantity;
 
 /// Past so many Events of one autoscaler Kubernetes merges and drops them: scenarios hold no more.
@@ -41,10 +41,18 @@ pub(super) fn differences(
     let count = |c: Option<i32>| c.map_or(Value::Null, Value::from);
     field("scaledTo", &count(expected.scaled_to), &count(got.scaled_to), &mut out);
     if let Some(status) = expected_status {
-        field("status", &canonical(status), &canonical(&without_unasked(&got.status, status)), &mut out);
+        field(
+            "status",
+            &canonical(status),
+            &canonical(&without_unasked(&got.status, status)),
+            &mut out,
+        );
     }
     let events = |events: &[ExpectedEvent]| -> Value {
-        events.iter().map(|e| Value::from(format!("{} {}", e.kind, e.reason))).collect()
+        events
+            .iter()
+            .map(|e| Value::from(format!("{} {}", e.kind, e.reason)))
+            .collect()
     };
     // A file made by hand may name more than Kubernetes would have recorded.
     let room = EVENTS_RECORDED.saturating_sub(recorded).max(expected.events.len());
@@ -100,11 +108,15 @@ fn canonical(value: &Value) -> Value {
 }
 
 fn quantity(text: &str) -> Value {
-    text.parse::<Quantity>().map_or_else(|_| text.into(), |q| Quantity::from_milli(q.milli(), Default::default()).to_string().into())
+    text.parse::<Quantity>().map_or_else(
+        |_| text.into(),
+        |q| Quantity::from_milli(q.milli(), Default::default()).to_string().into(),
+    )
 }
 
 fn time(text: &str) -> Value {
-    text.parse::<Timestamp>().map_or_else(|_| text.into(), |t| t.as_second().into())
+    text.parse::<Timestamp>()
+        .map_or_else(|_| text.into(), |t| t.as_second().into())
 }
 
 fn field(path: &str, expected: &Value, got: &Value, out: &mut Vec<FieldDifference>) {
@@ -115,17 +127,31 @@ fn field(path: &str, expected: &Value, got: &Value, out: &mut Vec<FieldDifferenc
             names.dedup();
             for name in names {
                 let nothing = Value::Null;
-                field(&format!("{path}.{name}"), e.get(name).unwrap_or(&nothing), g.get(name).unwrap_or(&nothing), out);
+                field(
+                    &format!("{path}.{name}"),
+                    e.get(name).unwrap_or(&nothing),
+                    g.get(name).unwrap_or(&nothing),
+                    out,
+                );
             }
         }
         (Value::Array(e), Value::Array(g)) => {
             for i in 0..e.len().max(g.len()) {
                 let nothing = Value::Null;
-                field(&format!("{path}[{i}]"), e.get(i).unwrap_or(&nothing), g.get(i).unwrap_or(&nothing), out);
+                field(
+                    &format!("{path}[{i}]"),
+                    e.get(i).unwrap_or(&nothing),
+                    g.get(i).unwrap_or(&nothing),
+                    out,
+                );
             }
         }
         _ if expected == got => {}
-        _ => out.push(FieldDifference { field: path.to_owned(), expected: show(expected), got: show(got) }),
+        _ => out.push(FieldDifference {
+            field: path.to_owned(),
+            expected: show(expected),
+            got: show(got),
+        }),
     }
 }
 

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::duration;
 use crate::decide::Settings;
+use crate::duration;
 use crate::memory::Memory;
 
 /// A scenario file's content. Borrows the file's text.
@@ -198,7 +198,11 @@ impl ExternalValue {
     pub(super) fn as_answered(&self) -> crate::metrics::external::ExternalValue {
         crate::metrics::external::ExternalValue {
             metric: self.metric_name.as_str().into(),
-            labels: self.metric_labels.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect(),
+            labels: self
+                .metric_labels
+                .iter()
+                .map(|(k, v)| (k.as_str().into(), v.as_str().into()))
+                .collect(),
             at: None,
             value: self.value.milli(),
         }
@@ -258,8 +262,15 @@ impl<'a> Scenario<'a> {
         serde_json::from_str(text).map_err(|e| {
             let full = e.to_string();
             // serde_json adds the place to its text; it is given apart.
-            let problem = full.rsplit_once(" at line ").map_or(full.as_str(), |(problem, _)| problem).to_owned();
-            ScenarioError::At { line: e.line(), column: e.column(), problem }
+            let problem = full
+                .rsplit_once(" at line ")
+                .map_or(full.as_str(), |(problem, _)| problem)
+                .to_owned();
+            ScenarioError::At {
+                line: e.line(),
+                column: e.column(),
+                problem,
+            }
         })
     }
 }

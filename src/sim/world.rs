@@ -8,6 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::scenario::{ExternalValue, Reference, ScaleObject, ScenarioError, Step, Target, error_in};
+use crate::cluster::discovery::GroupVersion;
 use crate::cluster::pods::{PodStore, SlimPod};
 use crate::decide::Settings;
 use crate::memory::Memory;
@@ -23,8 +24,6 @@ pub(super) struct Autoscaler {
     pub spec: Arc<Spec>,
     pub status: Status,
     pub memory: Memory,
-    /// The Events of the steps before.
-    pub recorded: usize,
     /// The latest status that the file expects.
     pub expected_status: Option<Value>,
 }
@@ -36,6 +35,8 @@ pub(super) struct World {
     pub autoscalers: Vec<Autoscaler>,
     pub pods: PodStore,
     pub selectors: SelectorTable,
+    /// The Events of the steps before, by autoscaler; one that comes back goes on counting.
+    pub recorded: BTreeMap<Key, usize>,
     scales: BTreeMap<Target, Scale>,
     usages: resource::Usages,
     custom: Vec<custom::CustomValue>,
@@ -59,6 +60,7 @@ impl World {
             autoscalers: Vec::new(),
             pods: PodStore::default(),
             selectors: SelectorTable::default(),
+            recorded: BTreeMap::new(),
             scales: BTreeMap::new(),
             usages: resource::Usages::default(),
             custom: Vec::new(),
@@ -68,15 +70,21 @@ impl World {
         }
     }
 
-    /// Applies a step's changes. `text` is the whole file, for the places of errors.
-    pub(super) fn apply(&mut self, text: &str, step: &Step<'_>) -> Result<(), ScenarioError> {
+    /// Applies a step's changes; gives the autoscalers that were written, sorted. `text` is the whole file, for the
+    /// places of errors.
+    pub(super) fn apply(&mut self, text: &str, step: &Step<'_>) -> Result<Vec<Key>, ScenarioError> {
         for gone in &step.remove {
             self.remove(gone);
         }
         let first_new = self.autoscalers.len();
+        let mut written = Vec::new();
         for object in &step.apply {
-            self.apply_object(object).map_err(|problem| error_in(text, object, problem))?;
+            written.extend(
+                self.apply_object(object)
+                    .map_err(|problem| error_in(text, object, problem))?,
+            );
         }
+        written.sort();
         self.autoscalers[first_new..].sort_by(|a, b| a.spec.key.cmp(&b.spec.key));
         for scale in &step.scales {
             self.scales.insert(scale.target.clone(), seen(&scale.scale));
@@ -88,9 +96,7 @@ impl World {
         if let Some(values) = &step.custom_metrics {
             self.custom = values
                 .iter()
-                .map(|v| {
-                    serde_json::from_str(v.get()).map_err(|e| error_in(text, v, format!("customMetrics: {e}")))
-                })
+                .map(|v| serde_json::from_str(v.get()).map_err(|e| error_in(text, v, format!("customMetrics: {e}"))))
                 .collect::<Result<_, _>>()?;
         }
         if let Some(values) = &step.external_metrics {
@@ -99,11 +105,16 @@ impl World {
         if let Some(failing) = &step.failing {
             self.failing = failing.clone();
         }
-        self.conflicts = self.failing.get("scale.conflicts").and_then(|n| n.parse().ok()).unwrap_or(0);
-        Ok(())
+        self.conflicts = self
+            .failing
+            .get("scale.conflicts")
+            .and_then(|n| n.parse().ok())
+            .unwrap_or(0);
+        Ok(written)
     }
 
-    fn apply_object(&mut self, object: &RawValue) -> Result<(), String> {
+    /// Applies an object; gives its key where it is an autoscaler.
+    fn apply_object(&mut self, object: &RawValue) -> Result<Option<Key>, String> {
         #[derive(Deserialize)]
         struct Kind {
             kind: String,
@@ -113,20 +124,23 @@ impl World {
             "Pod" => {
                 let pod: SlimPod = serde_json::from_str(object.get()).map_err(|e| format!("Pod: {e}"))?;
                 self.pods.apply(pod);
-                Ok(())
+                Ok(None)
             }
-            AUTOSCALER => self.apply_autoscaler(object),
-            other => Err(format!("cannot apply a {other:?}: a scenario has Pods and {AUTOSCALER}s")),
+            AUTOSCALER => self.apply_autoscaler(object).map(Some),
+            other => Err(format!(
+                "cannot apply a {other:?}: a scenario has Pods and {AUTOSCALER}s"
+            )),
         }
     }
 
     /// Applying an autoscaler again replaces its wish and keeps the rest.
-    fn apply_autoscaler(&mut self, object: &RawValue) -> Result<(), String> {
+    fn apply_autoscaler(&mut self, object: &RawValue) -> Result<Key, String> {
         let value: Value = serde_json::from_str(object.get()).map_err(|e| e.to_string())?;
         let spec = Arc::new(Spec::from_stored(&value).map_err(|e| e.to_string())?);
-        if let Some(known) = self.autoscalers.iter_mut().find(|a| a.spec.key == spec.key) {
+        let key = spec.key.clone();
+        if let Some(known) = self.autoscalers.iter_mut().find(|a| a.spec.key == key) {
             known.spec = spec;
-            return Ok(());
+            return Ok(key);
         }
         let status = crate::spec::status_of(&value).map_err(|e| e.to_string())?;
         self.selectors.register(&spec.key);
@@ -134,10 +148,9 @@ impl World {
             spec,
             status,
             memory: Memory::default(),
-            recorded: 0,
             expected_status: None,
         });
-        Ok(())
+        Ok(key)
     }
 
     fn remove(&mut self, gone: &Reference) {
@@ -153,9 +166,8 @@ impl World {
 
     /// Where the scale of `target` is, as the API server would find it by group and kind.
     fn find(&self, namespace: &str, target: &ObjectRef) -> Result<&Target, ScaleFailure> {
-        let Some((group, _)) = group_and_version(&target.api_version) else {
-            return Err(ScaleFailure::BadApiVersion(format!("unexpected apiVersion {:?}", target.api_version)));
-        };
+        let group = |api_version| GroupVersion::parse(api_version).map(|v| v.group);
+        let wanted = group(&target.api_version).map_err(|e| ScaleFailure::BadApiVersion(e.to_string()))?;
         let same_kind = |kind: &str| kind == &*target.kind || kind.to_lowercase() == *target.kind;
         self.scales
             .keys()
@@ -163,15 +175,17 @@ impl World {
                 t.namespace == namespace
                     && t.name == *target.name
                     && same_kind(&t.kind)
-                    && group_and_version(&t.api_version).is_some_and(|(g, _)| g == group)
+                    && group(&t.api_version).is_ok_and(|g| g == wanted)
             })
             .ok_or_else(|| ScaleFailure::NotRead(format!("{} {:?} not found", target.kind, target.name)))
     }
 
     pub(super) fn scale(&self, namespace: &str, target: &ObjectRef) -> Result<Scale, ScaleFailure> {
         let found = self.find(namespace, target);
-        if let (Some(message), true) = (self.failing.get("scale.get"), !matches!(found, Err(ScaleFailure::BadApiVersion(_))))
-        {
+        if let (Some(message), true) = (
+            self.failing.get("scale.get"),
+            !matches!(found, Err(ScaleFailure::BadApiVersion(_))),
+        ) {
             return Err(ScaleFailure::NotRead(message.clone()));
         }
         found.map(|t| self.scales[t].clone())
@@ -216,11 +230,17 @@ impl World {
             }),
             MetricSource::Object { described, metric } => self.answered("customMetrics", || {
                 // The first of several: the oracle's API, which answers for one object, has no other.
-                let values = self.custom(namespace, &described.kind, metric).filter(|v| v.name == described.name);
+                let values = self
+                    .custom(namespace, &described.kind, metric)
+                    .filter(|v| v.name == described.name);
                 custom::object_reading(values.take(1))
             }),
             MetricSource::External { metric } => self.answered("externalMetrics", || {
-                let Ok(wanted) = &metric.selector else { return not_asked() };
+                // The oracle's API in memory is asked with Go's selector, and Go's absent one matches nothing. (A real API
+                // is asked by text, and then without a selector: for everything.)
+                let (Ok(wanted), Some(_)) = (&metric.selector, &metric.written) else {
+                    return external::reading(&[]);
+                };
                 let values: Vec<external::ExternalValue> = self
                     .external
                     .iter()
@@ -256,10 +276,6 @@ impl World {
                 })
         })
     }
-}
-
-fn not_asked() -> Reading {
-    Reading::Failed(MetricFailure::new(FailureKind::BadSelector, "the metric's selector does not convert"))
 }
 
 fn seen(scale: &ScaleObject) -> Scale {
