@@ -33,6 +33,7 @@ pub mod memory;
 pub mod metrics;
 pub mod observe;
 pub mod quantity;
+pub mod render;
 pub mod selector;
 pub mod settings;
 pub mod spec;
