@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 pub use labels::Labels;
+pub(crate) use parse::{is_subdomain as is_dns_subdomain, key_problem as label_key_problem};
 pub use table::SelectorTable;
 
 /// A label selector: every requirement has to hold. Without requirements it picks everything.

@@ -1,7 +1,19 @@
 //! What the user wants of one autoscaler: its [`Spec`], valid by construction.
 //!
-//! A `Spec` is made once per generation of an object, by [`hpa`], which applies [`defaults`] and [`validate`]s as
-//! kube-apiserver does.
+//! A `Spec` is made once per generation of an object, by [`Spec::from_stored`] or [`Spec::from_manifest`], which fill in
+//! defaults and validate as kube-apiserver does.
+
+mod annotations;
+mod defaults;
+pub(crate) mod fields;
+mod hpa;
+mod problem;
+mod resolve;
+mod v1;
+mod v2;
+mod v2beta1;
+mod validate;
+mod written;
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,6 +22,8 @@ use serde::Serialize;
 
 use crate::quantity::{Milli, Tolerance};
 use crate::selector::Selector;
+pub use hpa::ManifestOptions;
+pub use problem::{Problem, SpecError};
 
 /// An autoscaler's identity: its namespace and name. Prints as `namespace/name`.
 ///
@@ -144,6 +158,21 @@ pub struct MetricIdentifier {
     /// The selector to ask with: everything where absent; the text of what is wrong where it does not convert, which
     /// fails the metric at each sync, as in Kubernetes.
     pub selector: Result<Selector, String>,
+}
+
+impl MetricIdentifier {
+    /// The metric `name`, with the selector as written.
+    pub(crate) fn new(name: &str, written: Option<serde_json::Value>) -> Self {
+        let selector = match &written {
+            None => Ok(Selector::everything()),
+            Some(written) => Selector::from_label_selector(written).map_err(|e| e.to_string()),
+        };
+        Self {
+            name: name.into(),
+            written: written.map(Arc::new),
+            selector,
+        }
+    }
 }
 
 /// The value to hold a metric at, already settled between the fields that an HPA may set.

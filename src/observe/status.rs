@@ -1,5 +1,7 @@
 //! An autoscaler's status, as Kubernetes stores it: what the last decision said, and what conclusions build on.
 
+mod read;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;

@@ -196,7 +196,7 @@ impl<'a> Parser<'a> {
 }
 
 /// Why `key` is no label's name: an optional DNS subdomain and '/', then at most 63 characters.
-pub(super) fn key_problem(key: &str) -> Option<String> {
+pub(crate) fn key_problem(key: &str) -> Option<String> {
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, key),
@@ -223,7 +223,7 @@ pub(super) fn is_label_value(text: &str) -> bool {
     }
 }
 
-fn is_subdomain(text: &str) -> bool {
+pub(crate) fn is_subdomain(text: &str) -> bool {
     let edge = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     let label = |label: &str| {
         let bytes = label.as_bytes();

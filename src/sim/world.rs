@@ -142,7 +142,7 @@ impl World {
             known.spec = spec;
             return Ok(key);
         }
-        let status = crate::spec::status_of(&value).map_err(|e| e.to_string())?;
+        let status = Status::from_stored(&value).map_err(|e| e.to_string())?;
         self.selectors.register(&spec.key);
         self.autoscalers.push(Autoscaler {
             spec,
