@@ -3,13 +3,17 @@
 //! Results go to standard output, everything else to standard error.
 
 mod configuration;
+mod connection;
 mod flags;
+mod name;
 mod output;
 mod settings;
+mod snapshot;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{ArgMatches, Command};
 
 /// How a command ended.
@@ -86,8 +90,18 @@ pub fn main(
 fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit, Failure> {
     match matches.subcommand() {
         Some(("settings", matches)) => settings::execute(matches, variables),
+        Some(("snapshot", matches)) => wait(snapshot::execute(matches, variables)),
         other => unreachable!("clap knows no other command: {other:?}"),
     }
+}
+
+/// Runs a command that talks to a cluster, on as many threads as there are cores.
+fn wait(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(command)
 }
 
 /// The whole command line, as clap knows it.
@@ -100,7 +114,7 @@ pub fn command_line() -> Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .max_term_width(100)
-        .subcommands([settings::definition()].map(|command| command.after_help(EXIT_CODES)))
+        .subcommands([settings::definition(), snapshot::definition()].map(|command| command.after_help(EXIT_CODES)))
 }
 
 const EXIT_CODES: &str = "\
