@@ -3,14 +3,18 @@
 //! Results go to standard output, everything else to standard error.
 
 mod configuration;
+mod connection;
 mod flags;
+mod name;
 mod output;
 mod replay;
 mod settings;
+mod snapshot;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{ArgMatches, Command};
 
 /// How a command ended.
@@ -88,8 +92,18 @@ fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit,
     match matches.subcommand() {
         Some(("replay", matches)) => replay::execute(matches),
         Some(("settings", matches)) => settings::execute(matches, variables),
+        Some(("snapshot", matches)) => wait(snapshot::execute(matches, variables)),
         other => unreachable!("clap knows no other command: {other:?}"),
     }
+}
+
+/// Runs a command that talks to a cluster, on as many threads as there are cores.
+fn wait(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(command)
 }
 
 /// The whole command line, as clap knows it.
@@ -102,7 +116,10 @@ pub fn command_line() -> Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .max_term_width(100)
-        .subcommands([replay::definition(), settings::definition()].map(|command| command.after_help(EXIT_CODES)))
+        .subcommands(
+            [replay::definition(), settings::definition(), snapshot::definition()]
+                .map(|command| command.after_help(EXIT_CODES)),
+        )
 }
 
 const EXIT_CODES: &str = "\
