@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use crate::cluster::events::EventCounts;
 use crate::cluster::watch::WatchHealth;
-use crate::controller::report::{PassReport, SyncReport};
+use crate::controller::Listener;
+use crate::controller::report::PassReport;
 use crate::metrics::guard::GuardCounts;
 use exports::Exports;
 use health::{Pulse, Verdict};
@@ -61,21 +62,6 @@ impl Telemetry {
         })
     }
 
-    /// Counts a pass, with its syncs.
-    pub fn pass(&self, report: &PassReport) {
-        self.exports.pass(report);
-    }
-
-    /// Counts a sync that was not part of a pass.
-    pub fn sync(&self, report: &SyncReport) {
-        self.exports.sync(report);
-    }
-
-    /// The controller's loop goes round. To be called whether it leads or not.
-    pub fn beat(&self) {
-        self.pulse.beat(Instant::now());
-    }
-
     /// All metrics as OpenMetrics text.
     pub fn metrics(&self) -> String {
         self.exports.vitals(&(self.vitals)());
@@ -90,5 +76,15 @@ impl Telemetry {
     /// Whether the process knows enough to decide.
     pub fn ready(&self) -> Verdict {
         health::ready(&(self.vitals)().watches)
+    }
+}
+
+impl Listener for Telemetry {
+    fn pass(&self, report: PassReport) {
+        self.exports.pass(&report);
+    }
+
+    fn beat(&self) {
+        self.pulse.beat(Instant::now());
     }
 }

@@ -32,7 +32,7 @@ pub struct LeaseSettings {
     pub namespace: String,
     /// The Lease's name.
     pub name: String,
-    /// Who we are; must differ between candidates. See [`identity`].
+    /// Who we are; must differ between candidates. See [`identity()`].
     pub identity: String,
     /// Others take the lease so long after they saw it change for the last time. Whole seconds, rounded up.
     pub lease_duration: Duration,

@@ -97,14 +97,26 @@ pub async fn write_status(
         .await?;
         resource_version(&answer, &path)
     };
-    outcome.await.map_err(|source| match source.failure() {
-        // Nothing but the UID is tested, so a conflict is another UID.
-        WireFailure::NotFound | WireFailure::Conflict => StatusWriteError::Gone { key: key.clone() },
-        _ => StatusWriteError::Failed {
-            key: key.clone(),
-            source,
-        },
+    outcome.await.map_err(|source| {
+        if is_gone(&source) {
+            StatusWriteError::Gone { key: key.clone() }
+        } else {
+            StatusWriteError::Failed {
+                key: key.clone(),
+                source,
+            }
+        }
     })
+}
+
+/// Another UID is 422: the field may not be changed. (Seen on kube-apiserver 1.36.)
+fn is_gone(error: &WireError) -> bool {
+    let details = error.status().and_then(|status| status.details.as_ref());
+    match error.failure() {
+        WireFailure::NotFound => true,
+        WireFailure::Invalid => details.is_some_and(|d| d.causes.iter().any(|cause| cause.field == "metadata.uid")),
+        _ => false,
+    }
 }
 
 fn patch(uid: &str, status: &Value) -> Vec<u8> {
@@ -194,14 +206,11 @@ mod tests {
 
     #[tokio::test]
     async fn another_autoscaler_of_the_name_is_left_alone() {
-        assert!(matches!(
-            write(409, json!({})).await,
-            Err(StatusWriteError::Gone { .. })
-        ));
-        assert!(matches!(
-            write(404, json!({})).await,
-            Err(StatusWriteError::Gone { .. })
-        ));
+        let invalid = |field| json!({ "details": { "causes": [{ "field": field, "message": "no" }] } });
+        let gone = |outcome| matches!(outcome, Err(StatusWriteError::Gone { .. }));
+        assert!(gone(write(404, json!({})).await));
+        assert!(gone(write(422, invalid("metadata.uid")).await));
+        assert!(!gone(write(422, invalid("status.currentReplicas")).await));
         let error = write(403, json!({ "message": "no" })).await.unwrap_err();
         assert_eq!((error.reason(), error.message()), ("Forbidden", "no".to_owned()));
     }

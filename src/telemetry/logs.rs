@@ -39,15 +39,24 @@ pub fn begin(format: Format, filter: &LogFilter, no_color: bool) -> Result<(), L
         .map_err(LogsError::Begun)
 }
 
+/// The filter without kube's client, which writes a line at ERROR for each answer that says no: whoever asked handles
+/// it, and says so once. A filter that names the client itself is left as it is.
+fn with_quiet_client(filter: &str) -> String {
+    if filter.contains("kube_client") {
+        return filter.to_owned();
+    }
+    format!("{filter},kube_client::client::builder=off")
+}
+
 type Subscriber = Box<dyn tracing::Subscriber + Send + Sync>;
 
 fn subscriber<W>(format: Format, filter: &LogFilter, colors: bool, writer: W) -> Result<Subscriber, LogsError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let text = filter.as_str();
-    let read = EnvFilter::try_new(text).map_err(|source| LogsError::Filter {
-        filter: text.to_owned(),
+    let text = with_quiet_client(filter.as_str());
+    let read = EnvFilter::try_new(&text).map_err(|source| LogsError::Filter {
+        filter: filter.as_str().to_owned(),
         source,
     })?;
     let lines = tracing_subscriber::fmt().with_env_filter(read).with_writer(writer);
@@ -102,6 +111,7 @@ mod tests {
         with_default(subscriber(format, &filter, false, lines.clone()).unwrap(), || {
             tracing::info!(hpa = "shop/web", spec_replicas = 3, "Rescaled");
             tracing::debug!("not shown");
+            tracing::error!(target: "kube_client::client::builder", "not shown");
         });
         String::from_utf8(lines.0.lock().clone()).unwrap()
     }

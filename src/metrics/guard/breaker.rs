@@ -15,14 +15,25 @@ pub struct BreakerSettings {
     pub longest_rest: Duration,
 }
 
-impl Default for BreakerSettings {
-    /// 5 failures; 1 s to 30 s: at the usual 15 s between passes, at most two are without a question.
-    fn default() -> Self {
+impl BreakerSettings {
+    /// For a source that is asked in passes, one each `period`: after 5 failures, rests from 1 s up to three quarters of a period.
+    ///
+    /// So each pass asks at least once, and a source that is well again is noticed by the next pass, as in Kubernetes;
+    /// what is spared are the other questions of a pass, each of which would wait for its time-out.
+    pub fn for_passes(period: Duration) -> Self {
+        let longest_rest = period.mul_f64(0.75);
         Self {
             failures: 5,
-            first_rest: Duration::from_secs(1),
-            longest_rest: Duration::from_secs(30),
+            first_rest: longest_rest.min(Duration::from_secs(1)),
+            longest_rest,
         }
+    }
+}
+
+impl Default for BreakerSettings {
+    /// For the usual 15 s between passes.
+    fn default() -> Self {
+        Self::for_passes(Duration::from_secs(15))
     }
 }
 
@@ -194,7 +205,7 @@ mod tests {
         }
         for (rest, whole) in rests
             .iter()
-            .zip([1.0, 2.0, 4.0, 8.0, 16.0].into_iter().chain(std::iter::repeat(30.0)))
+            .zip([1.0, 2.0, 4.0, 8.0].into_iter().chain(std::iter::repeat(11.25)))
         {
             assert!((whole * 0.75..=whole).contains(rest), "{rest} of {whole}");
         }

@@ -282,4 +282,50 @@ mod tests {
             Some((vec![Some(i64::MAX), None], vec![]))
         );
     }
+
+    /// Kubernetes' way, word for word: what the selector picks, by name, the last one counting.
+    fn naive(items: &[(u8, bool, &str)]) -> Option<Values> {
+        let picked: Vec<_> = items.iter().filter(|(_, web, _)| *web).collect();
+        let mut samples = std::collections::BTreeMap::new();
+        for (name, _, containers) in &picked {
+            match *containers {
+                ONE => drop(samples.insert(*name, 100)),
+                TWO => drop(samples.insert(*name, 4)),
+                _ => {}
+            }
+        }
+        let of_pods = [b'a', b'b'].map(|name| samples.remove(&name)).to_vec();
+        let strangers = samples
+            .into_iter()
+            .map(|(name, value)| ((name as char).to_string(), value));
+        (!picked.is_empty()).then(|| (of_pods, strangers.collect()))
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_join_is_what_kubernetes_would_find(
+            items in proptest::collection::vec(
+                (b'a'..=b'd', proptest::bool::ANY, proptest::sample::select(vec![ONE, TWO, "[]"])), 0..8,
+            ),
+            known in proptest::collection::btree_map(b'a'..=b'd', proptest::bool::ANY, 0..4),
+        ) {
+            // The autoscaler's pods are a and b; of the others that are known, none has its label.
+            let label = |web: bool| if web { WEB } else { "{}" };
+            let named: Vec<(String, &str, &str)> =
+                items.iter().map(|(name, web, cs)| ((*name as char).to_string(), label(*web), *cs)).collect();
+            let named: Vec<(&str, &str, &str)> = named.iter().map(|(name, labels, cs)| (&**name, *labels, *cs)).collect();
+            let plain = usages(&named);
+            let expected = naive(&items);
+            proptest::prop_assert_eq!(check(&plain, "cpu", None), expected.clone());
+            let mut marked = plain;
+            marked.mark_strangers(|_, name, labels| {
+                let web = labels.iter().any(|(key, value)| &**key == "app" && &**value == "web");
+                match name {
+                    "a" | "b" => web,
+                    _ => known.contains_key(&name.as_bytes()[0]) && !web,
+                }
+            });
+            proptest::prop_assert_eq!(check(&marked, "cpu", None), expected);
+        }
+    }
 }
