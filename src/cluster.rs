@@ -11,5 +11,6 @@ pub mod scale;
 mod script;
 pub mod status;
 pub mod targets;
+mod version;
 pub mod watch;
 pub mod watches;

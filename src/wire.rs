@@ -15,7 +15,7 @@ use kube::Client;
 use kube::client::Body;
 use tokio::time::timeout;
 
-pub use error::{WireError, WireFailure};
+pub use error::{WireError, WireFailure, causes};
 pub use query::{path_and_query, path_segment};
 
 /// The most that is read of an answer that says no: a `Status` object has a few hundred bytes.

@@ -1,6 +1,7 @@
 //! Connections to a Kubernetes API server: where it is, who we are, and how much may be asked at once.
 
 mod limit;
+mod proxy;
 mod source;
 
 use std::num::NonZeroUsize;

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
+use super::resource::Collection;
+use super::watch::{Store, Watched};
 use crate::observe::Pod;
 use crate::selector::Selector;
 use namespace::Namespace;
@@ -111,6 +113,39 @@ impl PodStore {
     /// Whether there are no pods.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl Watched for SlimPod {
+    const COLLECTION: Collection = Collection {
+        group: "",
+        version: "v1",
+        plural: "pods",
+    };
+
+    fn resource_version(&self) -> &str {
+        &self.resource_version
+    }
+}
+
+impl Store for PodStore {
+    type Object = SlimPod;
+    type Relist = PodRelist;
+
+    fn add(&self, relist: &mut PodRelist, pod: SlimPod) {
+        relist.add(pod);
+    }
+
+    fn replace(&self, namespace: Option<&str>, relist: PodRelist) {
+        Self::replace(self, namespace, relist);
+    }
+
+    fn apply(&self, pod: SlimPod) {
+        Self::apply(self, pod);
+    }
+
+    fn delete(&self, pod: SlimPod) {
+        Self::delete(self, &pod.namespace, &pod.facts.name);
     }
 }
 

@@ -40,8 +40,11 @@ const LIST_SILENCE: Duration = Duration::from_secs(15);
 /// The most time for a streamed list: 100,000 pods take some 15 s.
 const LIST_PATIENCE: Duration = Duration::from_secs(180);
 
-/// A right that is not needed may be granted some day.
+/// A right that is not needed may be granted some day: it is looked for at this distance...
 const FORBIDDEN_WAIT: Duration = Duration::from_secs(300);
+
+/// ... once the server has said no so often: one that has just started may do so by mistake.
+const FORBIDDEN_FOR_GOOD: u32 = 5;
 
 /// So many streamed lists may break off before pages are tried: something between us and the server may cut them.
 const BROKEN_LISTS: u32 = 3;
@@ -122,6 +125,8 @@ pub struct Watch<S: Store> {
     /// The server has not refused to stream lists.
     may_stream: bool,
     broken_lists: u32,
+    /// How often in a row the server has said that we may not.
+    forbidden: u32,
     page: usize,
     /// How long the server is asked to keep each watch up.
     seconds: String,
@@ -169,6 +174,7 @@ impl<S: Store> Watch<S> {
             },
             may_stream: options.streamed_lists,
             broken_lists: 0,
+            forbidden: 0,
             page: PAGE,
             position: None,
         };
@@ -184,10 +190,13 @@ impl<S: Store> Watch<S> {
             self.report(&trouble);
             if self.position.is_some() && trouble.needs_a_list() {
                 self.position = None;
+                // The server is there, and a list is the way out.
+                self.backoff.reset();
             }
             let wait = self.backoff.wait(trouble.retry_after());
-            let unneeded = self.need == Need::Optional && trouble.is_forbidden();
-            sleep(if unneeded { FORBIDDEN_WAIT } else { wait }).await;
+            self.forbidden = if trouble.is_forbidden() { self.forbidden + 1 } else { 0 };
+            let given_up = self.need == Need::Optional && self.forbidden >= FORBIDDEN_FOR_GOOD;
+            sleep(if given_up { FORBIDDEN_WAIT } else { wait }).await;
         }
     }
 
@@ -212,11 +221,15 @@ impl<S: Store> Watch<S> {
     /// Where streamed lists do not work, the next list is asked for in pages: for good where the server says that it has
     /// none, else once.
     fn fall_back(&mut self, trouble: Trouble) -> Result<(), Trouble> {
-        self.broken_lists += 1;
         if trouble.refuses_streamed_lists() {
             self.may_stream = false;
-        } else if !trouble.shows_no_list() && self.broken_lists < BROKEN_LISTS {
+        } else if trouble.is_before_the_list() {
             return Err(trouble);
+        } else {
+            self.broken_lists += 1;
+            if !trouble.shows_no_list() && self.broken_lists < BROKEN_LISTS {
+                return Err(trouble);
+            }
         }
         debug!(resource = %S::Object::COLLECTION, error = %trouble, "The list is read in pages");
         self.listing = Listing::Paged;

@@ -266,7 +266,7 @@ mod tests {
         tokio::time::sleep(std::time::Duration::from_secs(500)).await;
         assert_eq!(
             script.asked().len(),
-            2,
+            6,
             "a right that is not needed is looked for rarely"
         );
     }

@@ -195,8 +195,8 @@ impl fmt::Display for WireError {
 // The causes are in the message already: those of kube and hyper repeat one another, and so cannot be printed as a chain.
 impl Error for WireError {}
 
-/// An error with its causes, each said once.
-fn causes(error: &kube::Error) -> String {
+/// An error with its causes, each said once: those of kube and hyper repeat one another.
+pub fn causes(error: &kube::Error) -> String {
     // kube's own texts say what its type is called, then repeat their cause.
     let mut cause = error.source().unwrap_or(error);
     let mut text = cause.to_string();

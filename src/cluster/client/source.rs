@@ -3,9 +3,12 @@
 use std::env;
 use std::path::PathBuf;
 
+use http::Uri;
 use kube::Config;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use thiserror::Error;
+
+use super::proxy::is_bypassed;
 
 /// Where the API server's address and our credentials come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,12 +73,27 @@ impl Source {
             }
         };
         self.check_context(&kubeconfig, &origin)?;
+        let names_proxy = kubeconfig
+            .clusters
+            .iter()
+            .filter_map(|named| named.cluster.as_ref()?.proxy_url.clone());
+        let proxies: Vec<String> = names_proxy.collect();
         let options = KubeConfigOptions {
             context: self.context.clone(),
             ..KubeConfigOptions::default()
         };
         match Config::from_custom_kubeconfig(kubeconfig, &options).await {
-            Ok(config) => Ok((config, origin)),
+            Ok(mut config) => {
+                let host = config.cluster_url.host().unwrap_or_default();
+                let from_environment = config
+                    .proxy_url
+                    .as_ref()
+                    .is_some_and(|proxy| !proxies.iter().any(|p| same(p, proxy)));
+                if from_environment && is_bypassed(host, &no_proxy()) {
+                    config.proxy_url = None;
+                }
+                Ok((config, origin))
+            }
             Err(error) => Err(ConfigError::Unreadable {
                 origin,
                 message: error.to_string(),
@@ -131,6 +149,15 @@ impl Source {
             known,
         })
     }
+}
+
+fn same(written: &str, proxy: &Uri) -> bool {
+    written.parse::<Uri>().is_ok_and(|written| written == *proxy)
+}
+
+fn no_proxy() -> String {
+    let either = env::var("NO_PROXY").or_else(|_| env::var("no_proxy"));
+    either.unwrap_or_default()
 }
 
 fn is_absent(error: &KubeconfigError) -> bool {

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 use super::workload::{Workload, WorkloadKind};
+use crate::cluster::version::Version;
 use crate::cluster::watch::Store;
 use crate::observe::Scale;
 
@@ -40,17 +41,6 @@ struct Written {
     replicas: i32,
     version: Version,
     at: Instant,
-}
-
-/// A resource version as a number. Kubernetes lets versions of one resource be compared since v1.35, and etcd's have
-/// always been numbers that grow. One that is no number is older than all.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Version(u128);
-
-impl Version {
-    fn of(resource_version: &str) -> Self {
-        Self(resource_version.parse().unwrap_or(0))
-    }
 }
 
 impl<K> Default for Cache<K> {

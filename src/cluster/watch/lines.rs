@@ -5,14 +5,16 @@ use http_body_util::BodyExt;
 use kube::client::Body;
 use thiserror::Error;
 
+use crate::wire;
+
 /// The longest line that is read. etcd holds 1.5 MiB an object; as JSON it may be a few times that.
 pub(super) const LINE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Why there is no next line.
 #[derive(Debug, Error)]
 pub(super) enum LineError {
-    #[error("the connection broke: {0}")]
-    Broken(#[source] kube::Error),
+    #[error("the connection broke: {}", wire::causes(.0))]
+    Broken(kube::Error),
     #[error("an event is longer than {LINE_BYTES} bytes")]
     TooLong,
     #[error("an event is not UTF-8")]

@@ -70,6 +70,12 @@ impl Trouble {
         }
     }
 
+    /// The server said no, or could not be reached: no word about lists.
+    pub(super) fn is_before_the_list(&self) -> bool {
+        // No answer at all may be a proxy that collects answers before it passes them on.
+        matches!(self, Self::Wire(error) if error.failure() != WireFailure::TimedOut)
+    }
+
     /// What came is not a list with an end: something between us and the server may drop our parameters.
     pub(super) fn shows_no_list(&self) -> bool {
         matches!(self, Self::Silent(_) | Self::Changes)
