@@ -9,6 +9,7 @@ mod harness;
 mod alone;
 mod commands;
 mod dry_run;
+mod first_try;
 mod reference;
 mod restarts;
 mod rights;
