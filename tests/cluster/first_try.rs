@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 #[test]
 fn one_command_brings_a_clone_to_a_scaling_workload() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let run = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster/try");
+    let run = root.join("tests/cluster/run-alone-try");
     let mut command = Command::new(root.join("try"));
     command.args(["--for", "90"]).env("RUN", run).stdin(Stdio::null());
     let output = command.output().expect("run ./try");
