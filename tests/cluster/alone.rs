@@ -1,4 +1,5 @@
-//! What concerns the whole cluster: these tests run when no other does.
+//! What concerns the whole cluster: each of these tests has one of its own.
 
 mod faults;
 mod install;
+mod switch;

@@ -2,6 +2,7 @@
 //! child process, and a record of every count that a workload was given.
 
 mod account;
+mod alone;
 mod autoscaler;
 mod controller;
 mod load;
@@ -20,6 +21,7 @@ use kube::{Client, Config};
 use serde_json::json;
 
 pub use account::{Request, cluster_role_rules, kustomization};
+pub use alone::Alone;
 pub use autoscaler::{Autoscaler, utilization};
 pub use controller::{Controller, trimtab};
 pub use load::Load;
@@ -47,9 +49,12 @@ impl Cluster {
     }
 
     async fn at(variable: &str, folder: &str) -> Cluster {
+        Cluster::in_folder(std::env::var_os(variable).map_or_else(|| scripts().join(folder), PathBuf::from)).await
+    }
+
+    async fn in_folder(run: PathBuf) -> Cluster {
         // Only the first one in a process can set it; a second call changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let run = std::env::var_os(variable).map_or_else(|| scripts().join(folder), PathBuf::from);
         let client = client(&run.join("admin.kubeconfig")).await;
         Cluster { client, run }
     }

@@ -1,14 +1,14 @@
 //! Tests on a real control plane with real resource metrics: `tests/run cluster`, or see tests/cluster/README.md.
 //!
-//! Each test has a namespace and a controller of its own, and they run at the same time. Those in [`alone`] act on the
-//! whole cluster: they run last, one after the other (.config/nextest.toml). Those in [`reference`] have a second
-//! cluster, where Kubernetes' own autoscaler is on.
+//! Each test has a namespace and a controller of its own, and they run at the same time. Those in [`reference`] have a
+//! second cluster, where Kubernetes' own autoscaler is on; those in [`alone`] act on the whole cluster, and have one each.
 
 mod harness;
 
 mod alone;
 mod commands;
 mod dry_run;
+mod first_try;
 mod reference;
 mod restarts;
 mod rights;

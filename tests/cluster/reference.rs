@@ -1,9 +1,7 @@
-//! Beside Kubernetes' own autoscaler: to the same counts, in agreement, and in its place.
-
-use std::time::Duration;
+//! Beside Kubernetes' own autoscaler: to the same counts, and in agreement.
 
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::harness::{Autoscaler, Cluster, Controller, Load, Record, Workload, seconds, utilization, wait_until};
 use crate::scaling::HOLD;
@@ -113,7 +111,7 @@ async fn the_same_load_settles_at_the_same_counts_as_under_kubernetes_own_autosc
 #[tokio::test(flavor = "multi_thread")]
 async fn compared_with_a_running_kube_controller_manager_it_agrees() {
     let namespace = Cluster::reference().await.namespace("compare").await;
-    let web = Workload::deployment(&namespace, "web", 2);
+    let web = Workload::deployment(&namespace, "web", 3);
     Autoscaler::of(
         &web,
         "web",
@@ -122,64 +120,32 @@ async fn compared_with_a_running_kube_controller_manager_it_agrees() {
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": 5}},
         }),
     );
-    let load = Load::on(&web, 200, 100);
+    let load = Load::on(&web, 300, 100);
     let record = Record::of(&web).await;
-    let controller = Controller::on(&namespace, &["--dry-run", "--compare", "--output=json"]);
-    for (cpu, count) in [(600, 6), (300, 3)] {
+    // Twice the other's period, so that the other has always had its turn; and a short time of "early" differences.
+    let flags = [
+        "--sync-period=4s",
+        "--downscale-stabilization=10s",
+        "--dry-run",
+        "--compare",
+        "--output=json",
+    ];
+    let controller = Controller::on(&namespace, &flags);
+    // Within what one step may be, so that the other is there after one sync.
+    for (cpu, count) in [(300, 3), (600, 6), (300, 3)] {
         load.cpu(cpu);
         record.settles(count, HOLD, seconds(150)).await;
     }
-    let last = wait_until("it has compared", seconds(20), async || {
+    let last = wait_until("it has compared", seconds(30), async || {
         let log = controller.log();
         let mut latest_first = log
             .lines()
             .rev()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let summary = latest_first.find(|line| line["agreements"].is_u64());
-        summary.filter(|line| line["agreements"].as_u64() > Some(20)).ok_or(log)
+        let tally = latest_first.find(|line| line["agreements"].is_u64());
+        tally.filter(|line| line["agreements"].as_u64() > Some(10)).ok_or(log)
     })
     .await;
     assert_eq!(last["differences"], 0, "{last}\n{}", controller.log());
     assert_eq!(record.now(), 3, "{record}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn switching_to_trimtab_and_back_under_load_never_dips() {
-    let cluster = Cluster::reference().await;
-    let namespace = cluster.namespace("switch").await;
-    let web = Workload::deployment(&namespace, "web", 2);
-    Autoscaler::of(
-        &web,
-        "web",
-        json!({
-            "minReplicas": 2, "maxReplicas": 12, "metrics": [utilization("cpu", 50)],
-            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 10}},
-        }),
-    );
-    let load = Load::on(&web, 400, 100);
-    let record = Record::of(&web).await;
-    record.settles(4, HOLD, seconds(120)).await;
-
-    cluster.script("kubernetes-hpa", &["off"]);
-    let controller = Controller::on(&namespace, &[]);
-    hold(&record, 4).await;
-    load.cpu(600);
-    record.settles(6, HOLD, seconds(120)).await;
-
-    let (status, _) = controller.terminate();
-    assert!(status.success(), "{status}");
-    cluster.script("kubernetes-hpa", &["on"]);
-    hold(&record, 6).await;
-    load.cpu(800);
-    record.settles(8, HOLD, seconds(150)).await;
-    assert!(
-        record.first_fall(record.changes()[0].at).is_none(),
-        "it dipped: {record}"
-    );
-}
-
-/// Past the window and two rounds of metrics, the count is still the same.
-async fn hold(record: &Record, count: i32) {
-    sleep(Duration::from_secs(30)).await;
-    assert_eq!(record.now(), count, "{record}");
 }

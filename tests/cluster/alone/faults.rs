@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::harness::{
-    Autoscaler, Cluster, Controller, Load, Namespace, Record, Workload, seconds, utilization, wait_until,
+    Alone, Autoscaler, Cluster, Controller, Load, Namespace, Record, Workload, seconds, utilization, wait_until,
 };
 use crate::scaling::HOLD;
 
@@ -19,8 +19,8 @@ struct Scene {
     record: Record,
 }
 
-async fn scene(purpose: &str, replicas: i32, cpu_milli: u32) -> Scene {
-    let namespace = Cluster::main().await.namespace(purpose).await;
+async fn scene(cluster: &Cluster, purpose: &str, replicas: i32, cpu_milli: u32) -> Scene {
+    let namespace = cluster.namespace(purpose).await;
     let web = Workload::deployment(&namespace, "web", replicas);
     let hpa = Autoscaler::of(
         &web,
@@ -76,8 +76,8 @@ impl Drop for Fault<'_> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_server_killed_in_the_middle_of_scaling() {
-    let scene = scene("api-killed", 2, 600).await;
-    let cluster = &scene.namespace.cluster;
+    let cluster = Alone::without_hpa("api-killed").await;
+    let scene = scene(&cluster, "api-killed", 2, 600).await;
     let mut controller = Controller::on(&scene.namespace, &[]);
     wait_until("it has begun", seconds(90), async || {
         if scene.record.now() > 2 {
@@ -87,7 +87,7 @@ async fn the_api_server_killed_in_the_middle_of_scaling() {
         }
     })
     .await;
-    let fault = Fault::begin(cluster, "apiserver", "kill", "start");
+    let fault = Fault::begin(&cluster, "apiserver", "kill", "start");
     sleep(seconds(8)).await;
     assert!(controller.runs(), "it ended:\n{}", controller.log());
     fault.end();
@@ -105,9 +105,9 @@ async fn the_api_server_killed_in_the_middle_of_scaling() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_server_missing_then_there_then_gone_again() {
-    let cluster = Cluster::main().await;
+    let cluster = Alone::without_hpa("no-metrics").await;
     let fault = Fault::begin(&cluster, "metrics-server", "stop", "start");
-    let scene = scene("no-metrics", 3, 500).await;
+    let scene = scene(&cluster, "no-metrics", 3, 500).await;
     let _controller = Controller::on(&scene.namespace, &[]);
     scene
         .hpa
@@ -145,8 +145,8 @@ async fn metrics_server_missing_then_there_then_gone_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_metrics_server_that_hangs_delays_no_other_autoscaler() {
-    let scene = scene("metrics-hang", 4, 400).await;
-    let cluster = &scene.namespace.cluster;
+    let cluster = Alone::without_hpa("metrics-hang").await;
+    let scene = scene(&cluster, "metrics-hang", 4, 400).await;
     let other = Workload::deployment(&scene.namespace, "other", 2);
     let others = Autoscaler::by_kubectl(&other, &["--cpu-percent=50", "--min=2", "--max=10"]);
     let others_record = Record::of(&other).await;
@@ -156,7 +156,7 @@ async fn a_metrics_server_that_hangs_delays_no_other_autoscaler() {
         .says("ScalingActive", "True/ValidMetricFound", seconds(90))
         .await;
 
-    let fault = Fault::begin(cluster, "metrics-server", "pause", "resume");
+    let fault = Fault::begin(&cluster, "metrics-server", "pause", "resume");
     scene
         .hpa
         .says("ScalingActive", "False/FailedGetResourceMetric", seconds(60))
@@ -176,28 +176,10 @@ async fn a_metrics_server_that_hangs_delays_no_other_autoscaler() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_without_streamed_lists() {
-    let cluster = Cluster::main().await;
-    let flags = cluster.run.join("apiserver.flags");
-    let before = std::fs::read_to_string(&flags).expect("read the API server's flags");
-    std::fs::write(&flags, "--feature-gates=WatchList=false").expect("write the API server's flags");
-    let fault = Fault::begin(&cluster, "apiserver", "restart", "restart");
-    std::fs::write(&flags, before).expect("write the API server's flags");
-    serves(&cluster).await;
-
-    let scene = scene("no-watch-list", 2, 400).await;
+    let cluster = Alone::with_api_server_flags("no-watch-list", "--feature-gates=WatchList=false").await;
+    let scene = scene(&cluster, "no-watch-list", 2, 400).await;
     let _controller = Controller::on(&scene.namespace, &[]);
     scene.record.settles(4, HOLD, seconds(150)).await;
-
-    fault.end();
-    serves(&cluster).await;
     scene.load.cpu(600);
     scene.record.settles(6, HOLD, seconds(150)).await;
-}
-
-async fn serves(cluster: &Cluster) {
-    wait_until("the API server is ready", seconds(60), async || {
-        let request = http::Request::get("/readyz").body(Vec::new()).expect("a request");
-        cluster.client.request_text(request).await
-    })
-    .await;
 }

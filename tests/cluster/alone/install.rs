@@ -1,17 +1,18 @@
 //! What `kubectl apply -k manifests` installs: enough for the controller, and not more.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Autoscaler, Cluster, Controller, Load, Record, Request, Workload, gadget_definition, kustomization, seconds,
-    utilization, wait_until,
+    Alone, Autoscaler, Cluster, Controller, Load, Record, Request, Workload, client, gadget_definition, kustomization,
+    seconds, utilization, wait_until,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_right_of_the_manifests_is_missing_and_none_is_unused() {
-    let cluster = Cluster::main().await;
+    let cluster = Alone::without_hpa("install").await;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests");
     cluster.kubectl(&["apply", "--kustomize", folder]);
     cluster.kubectl(&[
@@ -31,6 +32,7 @@ async fn no_right_of_the_manifests_is_missing_and_none_is_unused() {
         "--timeout=20s",
     ]);
     let kubeconfig = cluster.account_kubeconfig("trimtab", "trimtab", &namespace.folder().join("trimtab.kubeconfig"));
+    are_queued_as_workload_high(&cluster, &kubeconfig).await;
     let spec = json!({"minReplicas": 2, "maxReplicas": 10, "metrics": [utilization("cpu", 50)]});
     let web = Workload::deployment(&namespace, "web", 2);
     Autoscaler::of(&web, "web", spec.clone());
@@ -136,19 +138,14 @@ impl Grant {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn its_requests_are_queued_as_workload_high() {
-    let cluster = Cluster::main().await;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests");
-    cluster.kubectl(&["apply", "--kustomize", folder]);
+/// The manifests' FlowSchema puts the requests of this kubeconfig's account into workload-high.
+async fn are_queued_as_workload_high(cluster: &Cluster, kubeconfig: &Path) {
     let schema: Value =
         serde_json::from_str(&cluster.kubectl(&["get", "flowschema", "trimtab", "--output=json"])).expect("JSON");
     assert_eq!(schema["spec"]["priorityLevelConfiguration"]["name"], "workload-high");
-    let namespace = cluster.namespace("flow").await;
-    let kubeconfig = cluster.account_kubeconfig("trimtab", "trimtab", &namespace.folder().join("trimtab.kubeconfig"));
-    let client = crate::harness::client(&kubeconfig).await;
+    let client = client(kubeconfig).await;
     wait_until("the API server uses the FlowSchema", seconds(30), async || {
-        let request = http::Request::get("/api/v1/pods?limit=1")
+        let request = http::Request::get("/version")
             .body(kube::client::Body::empty())
             .expect("a request");
         let answer = client.send(request).await.map_err(|error| error.to_string())?;
