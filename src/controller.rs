@@ -9,6 +9,7 @@ pub mod gather;
 pub mod pass;
 pub mod report;
 pub mod schedule;
+pub mod selectors;
 pub mod sync;
 
 mod held;

@@ -5,7 +5,6 @@
 mod labels;
 mod object;
 mod parse;
-mod table;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +13,6 @@ use serde::{Serialize, Serializer};
 
 pub use labels::Labels;
 pub(crate) use parse::{is_subdomain as is_dns_subdomain, key_problem as label_key_problem};
-pub use table::SelectorTable;
 
 /// A label selector: every requirement has to hold. Without requirements it picks everything.
 ///

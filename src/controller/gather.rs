@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::selectors::SelectorTable;
 use crate::cluster::pods::PodStore;
 use crate::observe::{Pod, SelectorFailure};
-use crate::selector::{Selector, SelectorTable};
+use crate::selector::Selector;
 use crate::spec::Key;
 
 /// The pods that an autoscaler's scale selects, with the selector; `selectors` learns it.

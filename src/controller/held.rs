@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 
 use crate::cluster::autoscalers::Autoscaler;
+use super::selectors::SelectorTable;
 use crate::memory::Memory;
 use crate::observe::Status;
-use crate::selector::SelectorTable;
 use crate::spec::Key;
 
 /// Everything that is held, for all autoscalers. Each is synced by one task at a time, so that what is taken out is put

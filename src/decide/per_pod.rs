@@ -158,8 +158,7 @@ fn filling(use_: &PodUse, ratio: f64, goal: Goal) -> Option<Milli> {
     match use_.class {
         PodClass::Missing if ratio < 1.0 => Some(match goal {
             Goal::Utilization(target) => {
-                let filled = i128::from(use_.request.unwrap_or_default().0) * i128::from(target.max(100)) / 100;
-                Milli(filled.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
+                Milli(use_.request.unwrap_or_default().0.wrapping_mul(target.max(100).into()) / 100)
             }
             Goal::Average(target) => target,
         }),

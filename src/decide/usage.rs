@@ -44,11 +44,14 @@ pub(super) enum Goal {
     Average(Milli),
 }
 
-/// Sums over samples, from which a usage comes. 128 bits: no sum of 64-bit samples overflows.
+/// Sums over samples, from which a usage comes.
+///
+/// They wrap around as Kubernetes' do (64 bits; the sum times 100 does from 92 TB of memory over all pods on): it is not
+/// among the deviations, and the oracle's scenarios have it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sums {
-    used: i128,
-    asked: i128,
+    used: i64,
+    asked: i64,
     /// Samples that are in `used`.
     added: usize,
     /// All samples, also those of pods without a known request.
@@ -58,8 +61,8 @@ pub(super) struct Sums {
 impl Sums {
     /// A sample whose pod's request is known, or does not matter.
     pub(super) fn add(&mut self, value: Milli, request: Option<Milli>) {
-        self.used += i128::from(value.0);
-        self.asked += i128::from(request.unwrap_or_default().0);
+        self.used = self.used.wrapping_add(value.0);
+        self.asked = self.asked.wrapping_add(request.unwrap_or_default().0);
         self.added += 1;
         self.samples += 1;
     }
@@ -81,7 +84,7 @@ impl Sums {
     ///
     /// Source: Kubernetes v1.36 `metrics/utilization.go`.
     pub(super) fn usage(&self, goal: Goal) -> Result<Usage, MetricFailure> {
-        let average = |added: usize| Milli(saturate(self.used / added.max(1) as i128));
+        let average = |added: usize| Milli(self.used / i64::try_from(added.max(1)).unwrap_or(i64::MAX));
         match goal {
             Goal::Utilization(target) => {
                 if self.asked == 0 {
@@ -90,8 +93,8 @@ impl Sums {
                         "no metrics returned matched known pods with a request above zero",
                     ));
                 }
-                let percent =
-                    (self.used.saturating_mul(100) / self.asked).clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+                let percent = self.used.wrapping_mul(100).wrapping_div(self.asked);
+                let percent = percent.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
                 Ok(Usage {
                     samples: self.samples,
                     ratio: f64::from(percent) / f64::from(target),
@@ -110,10 +113,6 @@ impl Sums {
             }
         }
     }
-}
-
-fn saturate(value: i128) -> i64 {
-    value.clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
 /// A count from a float: rounded up, saturating. Kubernetes on amd64 turns what does not fit into −2147483648.

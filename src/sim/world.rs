@@ -9,12 +9,13 @@ use serde_json::value::RawValue;
 
 use super::scenario::{ExternalValue, Reference, ScaleObject, ScenarioError, Step, Target, error_in};
 use crate::cluster::discovery::GroupVersion;
+use crate::controller::selectors::SelectorTable;
 use crate::cluster::pods::{PodStore, SlimPod};
 use crate::decide::Settings;
 use crate::memory::Memory;
 use crate::metrics::{custom, external, resource};
 use crate::observe::{FailureKind, MetricFailure, Pod, Reading, Scale, ScaleFailure, Status};
-use crate::selector::{Selector, SelectorTable};
+use crate::selector::Selector;
 use crate::spec::{Key, MetricIdentifier, MetricSource, ObjectRef, Spec};
 
 const AUTOSCALER: &str = "HorizontalPodAutoscaler";

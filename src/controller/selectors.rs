@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{Labels, Selector};
+use crate::selector::{Labels, Selector};
 use crate::spec::Key;
 
 /// The selector last seen for each autoscaler, by namespace.
