@@ -26,7 +26,7 @@ use client::Clients;
 use pods::PodStore;
 use targets::Targets;
 use watch::{Need, WatchHealth, WatchOptions};
-use watches::{Scope, Watches};
+use watches::{Coverage, Scope, Watches};
 
 /// What to read of a cluster, and how.
 #[derive(Clone, Debug)]
@@ -50,6 +50,7 @@ pub struct Cluster {
     /// The scales of what the autoscalers name.
     pub targets: Targets,
     watches: Arc<Watches>,
+    watched_pods: Coverage,
 }
 
 impl Cluster {
@@ -63,7 +64,7 @@ impl Cluster {
         let watches = Arc::new(Watches::new(clients.watches.clone(), scope, watch, stop));
         let (pods, autoscalers) = (Arc::new(PodStore::default()), Arc::new(Autoscalers::default()));
         watches.start(&autoscalers, Need::Required);
-        watches.start(&pods, Need::Required);
+        let watched_pods = watches.start(&pods, Need::Required);
         let targets = Targets::start(clients.api.clone(), watches.clone(), scale_time);
         Self {
             clients,
@@ -71,6 +72,7 @@ impl Cluster {
             autoscalers,
             targets,
             watches,
+            watched_pods,
         }
     }
 
@@ -87,6 +89,12 @@ impl Cluster {
     /// Waits until the caches have been filled, however long that takes: [`health`](Self::health) says what is missing.
     pub async fn ready(&self) {
         self.watches.ready().await;
+    }
+
+    /// Whether the pods of a namespace are known as they are: their watch is up, but for interruptions of some seconds. A
+    /// decision on old pods may take new ones for absent.
+    pub fn pods_are_current(&self, namespace: &str) -> bool {
+        self.watched_pods.is_current(namespace)
     }
 
     /// How each watch is doing.
