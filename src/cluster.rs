@@ -1,5 +1,6 @@
 //! The Kubernetes API: what is read of it, kept up to date by watches, and what is written to it.
 
+pub mod autoscalers;
 pub mod client;
 pub mod discovery;
 pub mod events;
@@ -14,3 +15,100 @@ pub mod targets;
 mod version;
 pub mod watch;
 pub mod watches;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use autoscalers::Autoscalers;
+use client::Clients;
+use pods::PodStore;
+use targets::Targets;
+use watch::{Need, WatchHealth, WatchOptions};
+use watches::{Coverage, Scope, Watches};
+
+/// What to read of a cluster, and how.
+#[derive(Clone, Debug)]
+pub struct ClusterOptions {
+    /// Which namespaces to look at.
+    pub scope: Scope,
+    /// How to watch.
+    pub watch: WatchOptions,
+    /// The longest that one scale is waited for, where it is not in a cache.
+    pub scale_time: Duration,
+}
+
+/// A cluster that is being watched: caches that fill themselves, and clients to write with.
+pub struct Cluster {
+    /// For what is not watched, and for writing.
+    pub clients: Clients,
+    /// All pods of the scope.
+    pub pods: Arc<PodStore>,
+    /// All HorizontalPodAutoscalers of the scope.
+    pub autoscalers: Arc<Autoscalers>,
+    /// The scales of what the autoscalers name.
+    pub targets: Targets,
+    watches: Arc<Watches>,
+    watched_pods: Coverage,
+}
+
+impl Cluster {
+    /// Begins to watch, until `stop` is cancelled. Returns at once; see [`ready`](Self::ready).
+    pub fn start(clients: Clients, options: ClusterOptions, stop: CancellationToken) -> Self {
+        let ClusterOptions {
+            scope,
+            watch,
+            scale_time,
+        } = options;
+        let watches = Arc::new(Watches::new(clients.watches.clone(), scope, watch, stop));
+        let (pods, autoscalers) = (Arc::new(PodStore::default()), Arc::new(Autoscalers::default()));
+        watches.start(&autoscalers, Need::Required);
+        let watched_pods = watches.start(&pods, Need::Required);
+        let targets = Targets::start(clients.api.clone(), watches.clone(), scale_time);
+        Self {
+            clients,
+            pods,
+            autoscalers,
+            targets,
+            watches,
+            watched_pods,
+        }
+    }
+
+    /// Which namespaces are looked at.
+    pub fn scope(&self) -> &Scope {
+        self.watches.scope()
+    }
+
+    /// Whether the caches have been filled: before that, a decision would take what is not known yet for absent.
+    pub fn is_ready(&self) -> bool {
+        self.watches.are_ready()
+    }
+
+    /// Waits until the caches have been filled, however long that takes: [`health`](Self::health) says what is missing.
+    pub async fn ready(&self) {
+        self.watches.ready().await;
+    }
+
+    /// Whether the pods of a namespace are known as they are: their watch is up, but for interruptions of some seconds. A
+    /// decision on old pods may take new ones for absent.
+    pub fn pods_are_current(&self, namespace: &str) -> bool {
+        self.watched_pods.is_current(namespace)
+    }
+
+    /// How each watch is doing.
+    pub fn health(&self) -> Vec<WatchHealth> {
+        self.watches.health()
+    }
+
+    /// Waits until a watch has ended unasked, by a panic; says which. The process should stop then: its cache is dead.
+    pub async fn lost(&self) -> String {
+        self.watches.lost().await
+    }
+
+    /// Ends all watches, and waits for their tasks.
+    pub async fn stop(&self) {
+        self.watches.stop().await;
+    }
+}

@@ -48,7 +48,7 @@ impl Default for ClientSettings {
     }
 }
 
-/// Clients of one API server, for three uses. They share connections and credentials, not their limits.
+/// Clients of one API server, by use. They share connections and credentials, not their limits.
 ///
 /// None of them repeats a request by itself: kube's default would repeat for many minutes within one call.
 #[derive(Clone)]
@@ -59,6 +59,8 @@ pub struct Clients {
     pub metrics: Client,
     /// For watches, which last; without limits.
     pub watches: Client,
+    /// For leases, of which there are few; without limits: a renewal that waits its turn loses the lead.
+    pub leases: Client,
     /// The API server's address, for messages.
     pub server: String,
     /// The namespace that the credentials name; `default` where they name none.
@@ -123,6 +125,7 @@ impl Clients {
         Self {
             api: limit::limited(&base, settings.concurrency, rate.clone()),
             metrics: limit::limited(&base, settings.metrics_concurrency, rate),
+            leases: base.clone(),
             watches: base,
             server,
             default_namespace,

@@ -105,6 +105,19 @@ impl PodStore {
             .is_some_and(|pods| pods.contains(name))
     }
 
+    /// Whether there is a pod of this name with exactly these labels, which are sorted by key.
+    pub fn has(&self, namespace: &str, name: &str, labels: &[(Arc<str>, Arc<str>)]) -> bool {
+        self.namespaces
+            .read()
+            .get(namespace)
+            .is_some_and(|pods| pods.has(name, labels))
+    }
+
+    /// How many pods there are in a namespace.
+    pub fn len_of(&self, namespace: &str) -> usize {
+        self.namespaces.read().get(namespace).map_or(0, Namespace::len)
+    }
+
     /// How many pods there are.
     pub fn len(&self) -> usize {
         self.namespaces.read().values().map(Namespace::len).sum()

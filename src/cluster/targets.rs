@@ -123,19 +123,32 @@ impl Targets {
             let resource = resource(&kind.collection(), namespace, &target.name);
             return match kind.known(&self.watches, namespace, &target.name) {
                 Some(scale) => Ok((scale, resource)),
-                None => Ok((self.fresh_scale(&resource).await?, resource)),
+                None => Ok((self.read(&resource).await?, resource)),
             };
         }
         let resource = self.resolve(group, namespace, target).await?;
-        Ok((self.fresh_scale(&resource).await?, resource))
+        Ok((self.read(&resource).await?, resource))
     }
 
     /// The scale as the API server has it now: after a conflict, when the cache cannot be right.
     ///
     /// # Errors
     ///
-    /// [`ScaleFailure::NotRead`], with the server's words.
-    pub async fn fresh_scale(&self, resource: &ScaleResource) -> Result<Scale, ScaleFailure> {
+    /// As [`scale`](Self::scale).
+    pub async fn fresh_scale(
+        &self,
+        namespace: &str,
+        target: &ObjectRef,
+    ) -> Result<(Scale, ScaleResource), ScaleFailure> {
+        let GroupVersion { group, .. } = group_version(target)?;
+        let resource = match self.kind(group, &target.kind) {
+            Some(kind) => resource(&kind.collection(), namespace, &target.name),
+            None => self.resolve(group, namespace, target).await?,
+        };
+        Ok((self.read(&resource).await?, resource))
+    }
+
+    async fn read(&self, resource: &ScaleResource) -> Result<Scale, ScaleFailure> {
         let limits = Limits {
             time: self.time,
             bytes: SCALE_BYTES,
@@ -205,6 +218,10 @@ impl Targets {
             name: target.name.clone(),
         })
     }
+}
+
+fn group_version(target: &ObjectRef) -> Result<GroupVersion<'_>, ScaleFailure> {
+    GroupVersion::parse(&target.api_version).map_err(|error| ScaleFailure::BadApiVersion(error.to_string()))
 }
 
 fn resource(collection: &Collection, namespace: &str, name: &Arc<str>) -> ScaleResource {

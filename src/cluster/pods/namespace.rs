@@ -131,6 +131,14 @@ impl Namespace {
         self.by_name.contains_key(name)
     }
 
+    /// Whether there is a pod of this name with these labels and no others.
+    pub(super) fn has(&self, name: &str, labels: &[(Arc<str>, Arc<str>)]) -> bool {
+        self.by_name.get(name).is_some_and(|group| {
+            let own = self.labels(&self.groups[*group as usize]);
+            own.pairs.len() == labels.len() && labels.iter().all(|(key, value)| own.label(key) == Some(value))
+        })
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_name.len()
     }
@@ -401,6 +409,26 @@ mod tests {
         }
         assert_eq!((shop.held().0, shop.held().2, shop.len()), (0, 0, 0));
         assert_eq!(names(&shop, " "), "");
+    }
+
+    #[test]
+    fn a_pod_is_known_by_name_and_labels() {
+        let shop = shop();
+        let labels = |pairs: &[(&str, &str)]| {
+            pairs
+                .iter()
+                .map(|(k, v)| ((*k).into(), (*v).into()))
+                .collect::<Vec<_>>()
+        };
+        assert!(shop.has("web-1", &labels(&[("app", "web"), ("hash", "1")])));
+        assert!(shop.has("bare", &[]));
+        for (name, other) in [
+            ("web-1", &[("app", "web")][..]),
+            ("web-1", &[("app", "web"), ("hash", "2")]),
+            ("gone", &[]),
+        ] {
+            assert!(!shop.has(name, &labels(other)), "{name} {other:?}");
+        }
     }
 
     #[test]

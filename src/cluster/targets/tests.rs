@@ -70,8 +70,12 @@ async fn a_deployment_costs_no_request_and_shows_what_was_written() {
 #[tokio::test(start_paused = true)]
 async fn after_a_conflict_the_server_is_asked_and_the_cache_learns_it() {
     let (targets, asking) = targets(listed(), [scale_answer()]).await;
-    let (_, resource) = targets.scale("shop", &target("apps/v1", "Deployment")).await.unwrap();
-    assert_eq!(targets.fresh_scale(&resource).await.unwrap().spec_replicas, 7);
+    assert_eq!(count(&targets, "apps/v1", "Deployment").await, Ok(3));
+    let (scale, _) = targets
+        .fresh_scale("shop", &target("apps/v1", "Deployment"))
+        .await
+        .unwrap();
+    assert_eq!(scale.spec_replicas, 7);
     assert_eq!(count(&targets, "apps/v1", "Deployment").await, Ok(7));
     assert_eq!(
         asking.asked(),

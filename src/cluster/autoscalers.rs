@@ -1,0 +1,231 @@
+//! The autoscalers of the cluster: what they want, and what was last said about them.
+
+mod changes;
+mod stored;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::watch::Store;
+use crate::observe::Status;
+use crate::spec::{Key, Spec, SpecError};
+pub use changes::Change;
+use changes::{Changes, What};
+pub use stored::StoredAutoscaler;
+
+/// One autoscaler, as its watch last showed it.
+#[derive(Clone, Debug)]
+pub struct Autoscaler {
+    /// Its name.
+    pub key: Key,
+    /// Tells it from another that had its name before.
+    pub uid: Arc<str>,
+    /// The version of the object.
+    pub resource_version: Arc<str>,
+    /// What it wants, or why nobody can tell.
+    pub spec: Result<Arc<Spec>, Arc<SpecError>>,
+    /// What was last said about it.
+    pub status: Status,
+    /// Its annotations under `trimtab.dev/`.
+    pub annotations: Arc<BTreeMap<String, String>>,
+    /// See [`StoredAutoscaler::wish`].
+    wish: u64,
+}
+
+/// All autoscalers that are watched.
+#[derive(Default)]
+pub struct Autoscalers {
+    known: RwLock<BTreeMap<Key, Arc<Autoscaler>>>,
+    changes: Changes,
+}
+
+impl Autoscalers {
+    /// One autoscaler.
+    pub fn get(&self, key: &Key) -> Option<Arc<Autoscaler>> {
+        self.known.read().get(key).cloned()
+    }
+
+    /// All autoscalers, sorted by key.
+    pub fn all(&self) -> Vec<Arc<Autoscaler>> {
+        self.known.read().values().cloned().collect()
+    }
+
+    /// The names of all autoscalers, sorted.
+    pub fn keys(&self) -> Vec<Key> {
+        self.known.read().keys().cloned().collect()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.known.read().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.known.read().is_empty()
+    }
+
+    /// Waits for changes, and takes all that there are: at most one for each autoscaler, sorted by key.
+    ///
+    /// For one taker; none is lost where the future is dropped before it is done. Each autoscaler that is there at the start is a change.
+    pub async fn changes(&self) -> Vec<Change> {
+        self.changes.take().await
+    }
+
+    fn put(&self, known: &mut BTreeMap<Key, Arc<Autoscaler>>, stored: &StoredAutoscaler) {
+        let key = stored.key();
+        let former = known.get(&key);
+        let autoscaler = Autoscaler::from_stored(key.clone(), stored, former.map(|former| &**former));
+        let what = match former {
+            None => What::Added,
+            Some(former) if former.wish != autoscaler.wish => What::SpecChanged,
+            Some(_) => What::StatusOnly,
+        };
+        self.changes.add(&key, what);
+        known.insert(key, Arc::new(autoscaler));
+    }
+
+    fn take_out(&self, known: &mut BTreeMap<Key, Arc<Autoscaler>>, key: &Key) {
+        if known.remove(key).is_some() {
+            self.changes.add(key, What::Deleted);
+        }
+    }
+}
+
+impl Autoscaler {
+    /// The autoscaler that `stored` is; what has not changed is taken from `former`.
+    fn from_stored(key: Key, stored: &StoredAutoscaler, former: Option<&Self>) -> Self {
+        let wish = stored.wish();
+        let object = stored.object();
+        let same = former.filter(|former| former.wish == wish);
+        let spec = match same {
+            Some(former) => former.spec.clone(),
+            None => Spec::from_stored(&object).map(Arc::new).map_err(Arc::new),
+        };
+        let annotations = match same {
+            Some(former) => former.annotations.clone(),
+            None => Arc::new(stored.our_annotations()),
+        };
+        Self {
+            key,
+            uid: stored.metadata.uid.as_str().into(),
+            resource_version: stored.metadata.resource_version.as_str().into(),
+            spec,
+            // A status that cannot be read is as good as none: it is written anew.
+            status: Status::from_stored(&object).unwrap_or_default(),
+            annotations,
+            wish,
+        }
+    }
+}
+
+impl Store for Autoscalers {
+    type Object = StoredAutoscaler;
+    type Relist = Vec<StoredAutoscaler>;
+
+    fn add(&self, relist: &mut Self::Relist, object: StoredAutoscaler) {
+        relist.push(object);
+    }
+
+    fn replace(&self, namespace: Option<&str>, relist: Self::Relist) {
+        let listed: BTreeSet<Key> = relist.iter().map(StoredAutoscaler::key).collect();
+        let mut known = self.known.write();
+        let in_place = |key: &&Key| namespace.is_none_or(|namespace| *key.namespace == *namespace);
+        let gone: Vec<Key> = known
+            .keys()
+            .filter(in_place)
+            .filter(|key| !listed.contains(*key))
+            .cloned()
+            .collect();
+        gone.iter().for_each(|key| self.take_out(&mut known, key));
+        relist.iter().for_each(|stored| self.put(&mut known, stored));
+    }
+
+    fn apply(&self, object: StoredAutoscaler) {
+        self.put(&mut self.known.write(), &object);
+    }
+
+    fn delete(&self, object: StoredAutoscaler) {
+        self.take_out(&mut self.known.write(), &object.key());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn stored(name: &str, version: &str, max: i32, current: i32) -> StoredAutoscaler {
+        let object: Value = json!({
+            "metadata": {"namespace": "shop", "name": name, "uid": "u", "resourceVersion": version,
+                "annotations": {"trimtab.dev/x": "1", "kubectl.kubernetes.io/last-applied-configuration": "{}"}},
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+                "minReplicas": 1, "maxReplicas": max,
+                "metrics": [{"type": "Resource", "resource": {
+                    "name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}]},
+            "status": {"currentReplicas": current, "desiredReplicas": current, "currentMetrics": null, "conditions": null},
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn web() -> Key {
+        Key::new("shop", "web")
+    }
+
+    #[tokio::test]
+    async fn a_spec_is_made_once_for_each_wish() {
+        let autoscalers = Autoscalers::default();
+        autoscalers.apply(stored("web", "1", 10, 3));
+        let first = autoscalers.get(&web()).unwrap();
+        assert_eq!(autoscalers.changes().await, [Change::Added(web())]);
+        let spec = first.spec.clone().unwrap();
+        assert_eq!((spec.max_replicas, first.status.current_replicas), (10, 3));
+        assert_eq!(first.annotations.len(), 1);
+
+        autoscalers.apply(stored("web", "2", 10, 4));
+        let second = autoscalers.get(&web()).unwrap();
+        assert_eq!(autoscalers.changes().await, [Change::StatusOnly(web())]);
+        assert!(Arc::ptr_eq(&spec, second.spec.as_ref().unwrap()));
+        assert_eq!((&*second.resource_version, second.status.current_replicas), ("2", 4));
+
+        autoscalers.apply(stored("web", "3", 12, 4));
+        assert_eq!(autoscalers.changes().await, [Change::SpecChanged(web())]);
+        assert_eq!(autoscalers.get(&web()).unwrap().spec.as_ref().unwrap().max_replicas, 12);
+    }
+
+    #[tokio::test]
+    async fn one_that_cannot_be_understood_is_there_and_says_why() {
+        let autoscalers = Autoscalers::default();
+        autoscalers.apply(stored("web", "1", -1, 3));
+        assert!(autoscalers.get(&web()).unwrap().spec.is_err());
+        assert_eq!(autoscalers.changes().await, [Change::Added(web())]);
+    }
+
+    #[tokio::test]
+    async fn a_list_says_what_is_gone_what_is_new_and_what_has_changed() {
+        let autoscalers = Autoscalers::default();
+        autoscalers.apply(stored("web", "1", 10, 3));
+        autoscalers.apply(stored("old", "2", 10, 3));
+        autoscalers.changes().await;
+        autoscalers.replace(Some("bank"), Vec::new());
+        assert_eq!(autoscalers.len(), 2);
+        autoscalers.replace(Some("shop"), vec![stored("web", "5", 11, 3), stored("new", "6", 10, 3)]);
+        let (new, old) = (Key::new("shop", "new"), Key::new("shop", "old"));
+        let expected = [
+            Change::Added(new.clone()),
+            Change::Deleted(old),
+            Change::SpecChanged(web()),
+        ];
+        assert_eq!(autoscalers.changes().await, expected);
+        let all: Vec<_> = autoscalers
+            .all()
+            .iter()
+            .map(|autoscaler| autoscaler.key.clone())
+            .collect();
+        assert_eq!(all, [new, web()]);
+    }
+}
