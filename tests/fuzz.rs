@@ -16,9 +16,17 @@ const MANIFEST: &str = include_str!("../fuzz/seeds/manifest.json");
 
 fn bent_manifest() -> impl Strategy<Value = String> {
     let junk = prop_oneof![
-        Just("null".to_owned()), Just("{}".to_owned()), Just("[]".to_owned()), Just("-1".to_owned()),
-        Just("0".to_owned()), Just("1e30".to_owned()), Just("\"\"".to_owned()), Just("\"1Ki\"".to_owned()),
-        Just("[null]".to_owned()), "[0-9]{1,20}", "\"[a-zA-Z0-9./%-]{0,9}\"",
+        Just("null".to_owned()),
+        Just("{}".to_owned()),
+        Just("[]".to_owned()),
+        Just("-1".to_owned()),
+        Just("0".to_owned()),
+        Just("1e30".to_owned()),
+        Just("\"\"".to_owned()),
+        Just("\"1Ki\"".to_owned()),
+        Just("[null]".to_owned()),
+        "[0-9]{1,20}",
+        "\"[a-zA-Z0-9./%-]{0,9}\"",
     ];
     let lines = MANIFEST.lines().count();
     (0..lines, junk).prop_map(|(place, junk)| {

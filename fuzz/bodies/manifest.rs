@@ -6,7 +6,10 @@ use trimtab::spec::{ManifestOptions, Spec, SpecError};
 pub fn check(text: &str) {
     let Ok(object) = serde_json::from_str(text) else { return };
     let _ = Status::from_stored(&object);
-    for read in [Spec::from_stored(&object), Spec::from_manifest(&object, &ManifestOptions::default())] {
+    for read in [
+        Spec::from_stored(&object),
+        Spec::from_manifest(&object, &ManifestOptions::default()),
+    ] {
         match read {
             Ok(spec) => {
                 assert!(spec.min_replicas >= 0 && spec.min_replicas <= spec.max_replicas && spec.max_replicas >= 1);

@@ -5,5 +5,9 @@ use trimtab::selector::Selector;
 pub fn check(text: &str) {
     let Ok(selector) = Selector::parse(text) else { return };
     let canonical = selector.to_string();
-    assert_eq!(Selector::parse(&canonical).as_ref(), Ok(&selector), "{text:?} printed as {canonical:?}");
+    assert_eq!(
+        Selector::parse(&canonical).as_ref(),
+        Ok(&selector),
+        "{text:?} printed as {canonical:?}"
+    );
 }
