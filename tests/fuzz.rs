@@ -1,0 +1,64 @@
+//! The fuzz targets' bodies (`fuzz/bodies`) on random text, for machines without nightly and libFuzzer.
+//!
+//! The generators bend random text towards what the bodies read, since chance alone hardly writes a quantity.
+
+use proptest::prelude::*;
+
+#[path = "../fuzz/bodies/manifest.rs"]
+mod manifest;
+#[path = "../fuzz/bodies/quantity.rs"]
+mod quantity;
+#[path = "../fuzz/bodies/selector.rs"]
+mod selector;
+
+/// A manifest with every field, of which one line is replaced or dropped.
+const MANIFEST: &str = include_str!("../fuzz/seeds/manifest.json");
+
+fn bent_manifest() -> impl Strategy<Value = String> {
+    let junk = prop_oneof![
+        Just("null".to_owned()),
+        Just("{}".to_owned()),
+        Just("[]".to_owned()),
+        Just("-1".to_owned()),
+        Just("0".to_owned()),
+        Just("1e30".to_owned()),
+        Just("\"\"".to_owned()),
+        Just("\"1Ki\"".to_owned()),
+        Just("[null]".to_owned()),
+        "[0-9]{1,20}",
+        "\"[a-zA-Z0-9./%-]{0,9}\"",
+    ];
+    let lines = MANIFEST.lines().count();
+    (0..lines, junk).prop_map(|(place, junk)| {
+        let bend = |(i, line): (usize, &str)| match line.split_once(": ") {
+            Some((name, value)) if i == place && !value.ends_with(['{', '[']) => {
+                format!("{name}: {junk}{}", if value.ends_with(',') { "," } else { "" })
+            }
+            _ => line.to_owned(),
+        };
+        MANIFEST.lines().enumerate().map(bend).collect::<Vec<_>>().join("\n")
+    })
+}
+
+proptest! {
+    #[test]
+    fn quantities(text in prop_oneof![".*", "[+-]?[0-9]{0,40}\\.?[0-9]{0,40}[numkMGTPEeKi]{0,2}[+-]?[0-9]{0,20}"]) {
+        quantity::check(&text);
+    }
+
+    #[test]
+    fn selectors(text in prop_oneof![".*", "[ab=!<>(), ]{0,30}", "((!)?[ab](=| in \\(x|,y\\)|!=z|>5)?,?){0,5}"]) {
+        selector::check(&text);
+    }
+
+    #[test]
+    fn manifests(text in prop_oneof![".*", bent_manifest()]) {
+        manifest::check(&text);
+    }
+}
+
+#[test]
+fn the_unbent_manifest_is_an_autoscaler() {
+    let object = serde_json::from_str(MANIFEST).unwrap();
+    trimtab::spec::Spec::from_manifest(&object, &Default::default()).unwrap();
+}
