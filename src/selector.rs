@@ -210,12 +210,21 @@ mod tests {
         }
     }
 
+    /// Random texts with what apimachinery 0.36.3 makes of them.
+    #[test]
+    fn reads_and_prints_as_apimachinery_does() {
+        for line in include_str!("selector/vectors.txt").lines() {
+            let (text, expected) = line.split_once('\t').unwrap();
+            let read = canonical(text).map_or("err".into(), |printed| format!("ok {printed}"));
+            assert_eq!(read, expected, "{text:?}");
+        }
+    }
+
     #[test]
     fn refuses_what_kubernetes_refuses() {
         for text in [
             "app in (web",
             "app in web",
-            "app in ()",
             ",",
             "a,",
             "a,,b",

@@ -164,17 +164,13 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A list in parentheses; two commas in a row, or one at an end, hold the empty value.
+    /// A list in parentheses; two commas in a row, one at an end, or nothing at all hold the empty value.
     fn values(&mut self) -> Result<Vec<Arc<str>>, SelectorError> {
         if self.next() != Token::Open {
             self.at -= 1;
             return Err(self.unexpected("'('"));
         }
         let mut values: Vec<Arc<str>> = Vec::new();
-        if self.peek() == &Token::Close {
-            self.at += 1;
-            return Ok(values);
-        }
         loop {
             match self.next() {
                 Token::Word(word) => values.push(word.into()),
