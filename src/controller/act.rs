@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -45,7 +46,7 @@ pub struct Acting {
     /// Takes Events.
     pub recorder: EventRecorder,
     /// Which statuses can wait.
-    pub budget: Mutex<StatusBudget>,
+    pub budget: Arc<Mutex<StatusBudget>>,
     /// Whether we lead; `None`: there is no election, we always do.
     pub leadership: Option<watch::Receiver<Leadership>>,
 }
