@@ -2,12 +2,15 @@
 //!
 //! Results go to standard output, everything else to standard error.
 
+mod assembly;
 mod configuration;
-mod connection;
+mod explain;
 mod flags;
 mod name;
+mod once;
 mod output;
 mod replay;
+mod run;
 mod settings;
 mod snapshot;
 
@@ -91,6 +94,9 @@ pub fn main(
 fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit, Failure> {
     match matches.subcommand() {
         Some(("replay", matches)) => replay::execute(matches),
+        Some(("run", matches)) => wait(run::execute(matches, variables)),
+        Some(("once", matches)) => wait(once::execute(matches, variables)),
+        Some(("explain", matches)) => wait(explain::execute(matches, variables)),
         Some(("settings", matches)) => settings::execute(matches, variables),
         Some(("snapshot", matches)) => wait(snapshot::execute(matches, variables)),
         other => unreachable!("clap knows no other command: {other:?}"),
@@ -108,6 +114,14 @@ fn wait(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Fa
 
 /// The whole command line, as clap knows it.
 pub fn command_line() -> Command {
+    let commands = [
+        run::definition(),
+        once::definition(),
+        explain::definition(),
+        snapshot::definition(),
+        replay::definition(),
+        settings::definition(),
+    ];
     Command::new("trimtab")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Steers the replica counts of Kubernetes workloads, in the place of the Horizontal Pod Autoscaler")
@@ -116,10 +130,7 @@ pub fn command_line() -> Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .max_term_width(100)
-        .subcommands(
-            [replay::definition(), settings::definition(), snapshot::definition()]
-                .map(|command| command.after_help(EXIT_CODES)),
-        )
+        .subcommands(commands.map(|command| command.after_help(EXIT_CODES)))
 }
 
 const EXIT_CODES: &str = "\

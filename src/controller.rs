@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -34,6 +35,9 @@ use act::Hand;
 use held::Held;
 use report::{PassReport, SyncReport};
 use schedule::Schedule;
+
+/// How often statuses that wait for the budget are looked at: it fills by the second.
+const BUDGET_PERIOD: Duration = Duration::from_secs(1);
 
 /// How the controller works.
 #[derive(Clone, Debug)]
@@ -92,6 +96,8 @@ struct Loop {
     passes: HashMap<u64, OpenPass>,
     next_pass: u64,
     gone: Vec<Key>,
+    /// When statuses that wait were last looked at.
+    budget_asked: Instant,
 }
 
 impl Controller {
@@ -105,8 +111,19 @@ impl Controller {
         listener: Arc<dyn Listener>,
     ) -> Self {
         let places = Semaphore::new(settings.concurrent_syncs.max(1));
-        let context = Context { cluster, resource_metrics, settings, clock, hand, held: Held::default(), places };
-        Self { context: Arc::new(context), listener }
+        let context = Context {
+            cluster,
+            resource_metrics,
+            settings,
+            clock,
+            hand,
+            held: Held::default(),
+            places,
+        };
+        Self {
+            context: Arc::new(context),
+            listener,
+        }
     }
 
     /// Waits for full caches, then syncs until `stop`; ends when all syncs have ended, or `grace` is over.
@@ -123,7 +140,10 @@ impl Controller {
             passes: HashMap::new(),
             next_pass: 0,
             gone: Vec::new(),
+            budget_asked: Instant::now(),
         };
+        // What has appeared so far is taken in as it stands, not once more as changes.
+        let _ = cx.cluster.autoscalers.changes().now_or_never();
         for key in cx.cluster.autoscalers.keys() {
             cx.held.appeared(&key);
             state.schedule.wants(key);
@@ -132,6 +152,7 @@ impl Controller {
         while !stop.is_cancelled() {
             self.listener.beat();
             self.start_due(&mut state);
+            self.write_waiting_statuses(&mut state);
             let next = state.started + state.schedule.next_due();
             // Wakes now and then also when nothing is due, to say that it is alive.
             let wake = next.min(Instant::now() + Duration::from_secs(1));
@@ -178,7 +199,14 @@ impl Controller {
             gone: std::mem::take(&mut state.gone),
             ..PassReport::default()
         };
-        state.passes.insert(number, OpenPass { began: Instant::now(), left: due.len(), report });
+        state.passes.insert(
+            number,
+            OpenPass {
+                began: Instant::now(),
+                left: due.len(),
+                report,
+            },
+        );
         for key in due {
             let (cx, answers, of) = (self.context.clone(), answers.clone(), key.clone());
             let task = state.syncs.spawn(async move { sync::sync(&cx, &answers, &of).await });
@@ -186,11 +214,7 @@ impl Controller {
         }
     }
 
-    fn ended(
-        &self,
-        state: &mut Loop,
-        ended: Result<(tokio::task::Id, Option<SyncReport>), tokio::task::JoinError>,
-    ) {
+    fn ended(&self, state: &mut Loop, ended: Result<(tokio::task::Id, Option<SyncReport>), tokio::task::JoinError>) {
         let (id, report) = match ended {
             Ok((id, report)) => (id, report),
             Err(problem) => {
@@ -198,35 +222,50 @@ impl Controller {
                 (problem.id(), None)
             }
         };
-        let Some((number, key)) = state.tasks.remove(&id) else { return };
+        let Some((number, key)) = state.tasks.remove(&id) else {
+            return;
+        };
         state.schedule.ended(&key);
-        let Some(pass) = state.passes.get_mut(&number) else { return };
+        let Some(pass) = state.passes.get_mut(&number) else {
+            return;
+        };
         pass.left -= 1;
         pass.report.syncs.extend(report);
         if pass.left == 0
             && let Some(mut pass) = state.passes.remove(&number)
         {
             pass.report.duration = pass.began.elapsed();
-            self.pass_ended(state, pass);
+            self.pass_ended(pass);
         }
     }
 
-    fn pass_ended(&self, state: &mut Loop, pass: OpenPass) {
-        let cx = self.context.clone();
+    fn pass_ended(&self, pass: OpenPass) {
+        let cx = &self.context;
         if pass.report.duration > cx.settings.sync_period {
-            warn!(elapsed_ms = pass.report.duration.as_millis() as u64, "A pass took longer than the sync period");
+            warn!(
+                elapsed_ms = pass.report.duration.as_millis() as u64,
+                "A pass took longer than the sync period"
+            );
         }
         cx.hand.pass_ended();
         self.listener.pass(pass.report);
-        // Statuses whose turn has come; each as its last sync left it.
-        if let Hand::Acting(acting) = &cx.hand {
-            for key in acting.budget.lock().due(Instant::now()) {
-                let cx = cx.clone();
-                state.syncs.spawn(async move {
-                    write_waiting(&cx, &key).await;
-                    None
-                });
-            }
+    }
+
+    /// Writes the statuses whose turn has come, each as its last sync left it.
+    fn write_waiting_statuses(&self, state: &mut Loop) {
+        let Hand::Acting(acting) = &self.context.hand else {
+            return;
+        };
+        if state.budget_asked.elapsed() < BUDGET_PERIOD {
+            return;
+        }
+        state.budget_asked = Instant::now();
+        for key in acting.budget.lock().due(Instant::now()) {
+            let cx = self.context.clone();
+            state.syncs.spawn(async move {
+                write_waiting(&cx, &key).await;
+                None
+            });
         }
     }
 
@@ -244,7 +283,9 @@ impl Controller {
 }
 
 async fn write_waiting(cx: &Context, key: &Key) {
-    let (Hand::Acting(acting), Some(autoscaler)) = (&cx.hand, cx.cluster.autoscalers.get(key)) else { return };
+    let (Hand::Acting(acting), Some(autoscaler)) = (&cx.hand, cx.cluster.autoscalers.get(key)) else {
+        return;
+    };
     if let Some(status) = cx.held.take_waiting_status(key) {
         acting.write_status_now(&cx.held, &autoscaler, &status).await;
     }

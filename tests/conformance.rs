@@ -7,10 +7,16 @@ use trimtab::sim::replay::{Difference, replay};
 
 fn scenarios() -> Vec<(PathBuf, String)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/scenarios");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     assert!(files.len() >= 230, "only {} scenarios are there", files.len());
-    files.into_iter().map(|file| (file.clone(), std::fs::read_to_string(&file).unwrap())).collect()
+    files
+        .into_iter()
+        .map(|file| (file.clone(), std::fs::read_to_string(&file).unwrap()))
+        .collect()
 }
 
 fn differences(text: &str) -> Vec<Difference> {
@@ -22,7 +28,11 @@ fn every_kept_scenario_holds() {
     let mut failed = Vec::new();
     for (file, text) in scenarios() {
         let found = differences(&text);
-        failed.extend(found.first().map(|d| format!("{}: {d} (and {} more)", file.display(), found.len() - 1)));
+        failed.extend(
+            found
+                .first()
+                .map(|d| format!("{}: {d} (and {} more)", file.display(), found.len() - 1)),
+        );
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
@@ -36,7 +46,12 @@ fn a_falsified_expectation_is_refused_in_every_place() {
         let mut scenario: Value = serde_json::from_str(&text).unwrap();
         let mut places = Vec::new();
         for (i, step) in scenario["steps"].as_array_mut().unwrap().iter_mut().enumerate() {
-            for (autoscaler, expected) in step.get_mut("expect").and_then(Value::as_object_mut).into_iter().flatten() {
+            for (autoscaler, expected) in step
+                .get_mut("expect")
+                .and_then(Value::as_object_mut)
+                .into_iter()
+                .flatten()
+            {
                 let mut fields = Vec::new();
                 falsify(expected, "", &mut fields);
                 surplus(expected, &mut fields);
@@ -45,8 +60,14 @@ fn a_falsified_expectation_is_refused_in_every_place() {
         }
         let found = differences(&scenario.to_string());
         for (step, autoscaler, field) in &places {
-            let told = found.iter().any(|d| d.step == *step && d.autoscaler == *autoscaler && covers(&d.field.field, field));
-            assert!(told, "{}: step {step}: {autoscaler}: a false {field} was let through", file.display());
+            let told = found
+                .iter()
+                .any(|d| d.step == *step && d.autoscaler == *autoscaler && covers(&d.field.field, field));
+            assert!(
+                told,
+                "{}: step {step}: {autoscaler}: a false {field} was let through",
+                file.display()
+            );
         }
         refused += places.len();
     }
@@ -55,14 +76,20 @@ fn a_falsified_expectation_is_refused_in_every_place() {
 
 /// A difference in a field covers what lies inside of it.
 fn covers(told: &str, falsified: &str) -> bool {
-    falsified.strip_prefix(told).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    falsified
+        .strip_prefix(told)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 fn falsify(value: &mut Value, path: &str, fields: &mut Vec<String>) {
     let false_value = match value {
         Value::Object(object) => {
             for (name, field) in object {
-                let inner = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let inner = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
                 falsify(field, &inner, fields);
             }
             return;
@@ -85,7 +112,9 @@ fn falsify(value: &mut Value, path: &str, fields: &mut Vec<String>) {
         Value::Number(n) => json!(n.as_i64().unwrap() + 1),
         Value::Bool(b) => json!(!*b),
         Value::String(_) if path.ends_with("Time") => json!("2031-01-01T00:00:00Z"),
-        Value::String(text) if path.ends_with("alue") => json!(format!("{}1", text.trim_end_matches(char::is_alphabetic))),
+        Value::String(text) if path.ends_with("alue") => {
+            json!(format!("{}1", text.trim_end_matches(char::is_alphabetic)))
+        }
         Value::String(text) => json!(format!("{text}Falsified")),
     };
     *value = false_value;
@@ -101,10 +130,22 @@ fn surplus(expected: &mut Value, fields: &mut Vec<String>) {
         fields.push(format!("{path}[{}]", items.len()));
         items.push(item);
     };
-    add(&mut expected["events"], "events", json!({"type": "Normal", "reason": "Surplus"}));
+    add(
+        &mut expected["events"],
+        "events",
+        json!({"type": "Normal", "reason": "Surplus"}),
+    );
     if expected.get("status").is_some_and(|s| !s.is_null()) {
-        add(&mut expected["status"]["conditions"], "status.conditions", json!({"type": "Surplus"}));
-        add(&mut expected["status"]["currentMetrics"], "status.currentMetrics", json!({"type": "Surplus"}));
+        add(
+            &mut expected["status"]["conditions"],
+            "status.conditions",
+            json!({"type": "Surplus"}),
+        );
+        add(
+            &mut expected["status"]["currentMetrics"],
+            "status.currentMetrics",
+            json!({"type": "Surplus"}),
+        );
     }
 }
 
@@ -124,8 +165,14 @@ fn what_cannot_be_read_is_told_with_its_place() {
     for (steps, place) in [
         ("{\"at\":\"0s\",\n\"attt\":1}]}", "line 3, column 6"),
         ("{\"at\":\"0 seconds\"}]}", "line 2, column "),
-        ("{\"at\":\"0s\",\"apply\":[\n {\"kind\":\"Node\"}]}]}", "line 3, column 2"),
-        ("{\"at\":\"0s\",\n\"podMetrics\":{\"items\":[{\"metadata\":{}}]}}]}", "line 3, column 14"),
+        (
+            "{\"at\":\"0s\",\"apply\":[\n {\"kind\":\"Node\"}]}]}",
+            "line 3, column 2",
+        ),
+        (
+            "{\"at\":\"0s\",\n\"podMetrics\":{\"items\":[{\"metadata\":{}}]}}]}",
+            "line 3, column 14",
+        ),
         ("{\"at\":\"0s\"", "line 2, column "),
     ] {
         let text = format!("{head}{steps}");

@@ -7,6 +7,13 @@ use std::io::{self, Write};
 #[error("write to standard output")]
 pub(super) struct NotPrinted(#[source] io::Error);
 
+impl NotPrinted {
+    /// Whether the reader has gone away, as `head` does when it has seen enough.
+    pub(super) fn is_broken_pipe(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
+    }
+}
+
 /// Writes `text` to standard output, without colours where nobody sees them.
 ///
 /// # Errors
@@ -43,11 +50,11 @@ pub(super) fn chain(error: &anyhow::Error) -> String {
     text
 }
 
-/// Whether the reader of our output has gone away, as `head` does when it has seen enough.
+/// Whether the reader of our output has gone away.
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<NotPrinted>()
-        .is_some_and(|error| error.0.kind() == io::ErrorKind::BrokenPipe)
+        .is_some_and(NotPrinted::is_broken_pipe)
 }
 
 #[cfg(test)]

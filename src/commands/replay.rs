@@ -8,7 +8,7 @@ use super::{Exit, Failure, output};
 use crate::sim::replay::replay;
 
 /// A scenario is a few hundred KB; 64 MiB hold days of a large workload.
-const LARGEST_FILE: u64 = 64 << 20;
+pub(super) const LARGEST_FILE: u64 = 64 << 20;
 
 pub(super) fn definition() -> Command {
     let files = Arg::new("file")

@@ -6,7 +6,7 @@ mod scenario;
 
 use clap::{ArgMatches, Command};
 
-use super::{Exit, Failure, configuration, connection, flags, name, output};
+use super::{Exit, Failure, assembly, configuration, flags, name, output};
 use crate::clock::{Clock, SystemClock};
 use crate::settings::{Section, Settings};
 use crate::spec::Key;
@@ -39,7 +39,7 @@ pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]
 ///
 /// No cluster, no such autoscaler, or pods that cannot be listed.
 pub(super) async fn take(key: &Key, settings: &Settings) -> Result<String, Failure> {
-    let clients = connection::connect(settings).await?;
+    let clients = assembly::connect(settings).await?;
     let seen = read::read(&clients, key, settings, SystemClock.now()).await?;
     Ok(format!("{:#}\n", scenario::scenario(&seen, settings)))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -45,7 +46,7 @@ pub struct Acting {
     /// Takes Events.
     pub recorder: EventRecorder,
     /// Which statuses can wait.
-    pub budget: Mutex<StatusBudget>,
+    pub budget: Arc<Mutex<StatusBudget>>,
     /// Whether we lead; `None`: there is no election, we always do.
     pub leadership: Option<watch::Receiver<Leadership>>,
 }
@@ -62,7 +63,9 @@ pub(super) enum ScaleTry {
 impl Acting {
     /// Whether a write may start now.
     fn leads(&self) -> bool {
-        self.leadership.as_ref().is_none_or(|l| l.borrow().leads(Instant::now()))
+        self.leadership
+            .as_ref()
+            .is_none_or(|l| l.borrow().leads(Instant::now()))
     }
 
     async fn write_scale(&self, target: &ScaleResource, write: &ScaleWrite) -> ScaleTry {
@@ -110,7 +113,10 @@ impl Acting {
         status: &Status,
     ) -> (StatusWriteReport, Option<String>) {
         if !self.leads() {
-            return (StatusWriteReport::Failed, Some("this process does not lead any more".into()));
+            return (
+                StatusWriteReport::Failed,
+                Some("this process does not lead any more".into()),
+            );
         }
         let json = to_json(status);
         match write_status(&self.client, &autoscaler.key, &autoscaler.uid, &json, self.timeout).await {
@@ -134,7 +140,9 @@ impl Acting {
             uid: autoscaler.uid.clone(),
             resource_version: autoscaler.resource_version.clone(),
         };
-        events.iter().for_each(|event| self.recorder.record(&involved, event, now));
+        events
+            .iter()
+            .for_each(|event| self.recorder.record(&involved, event, now));
     }
 }
 
@@ -163,7 +171,9 @@ pub struct Dry {
 
 impl fmt::Debug for Dry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dry").field("comparison", &self.comparison).finish_non_exhaustive()
+        f.debug_struct("Dry")
+            .field("comparison", &self.comparison)
+            .finish_non_exhaustive()
     }
 }
 
@@ -185,7 +195,10 @@ impl Dry {
         if changed {
             (self.listener)(DryRunWord::Decided(decision.at, summary));
         }
-        let difference = self.comparison.as_ref().and_then(|c| c.lock().decided(&spec.key, decision));
+        let difference = self
+            .comparison
+            .as_ref()
+            .and_then(|c| c.lock().decided(&spec.key, decision));
         if let Some(difference) = difference {
             (self.listener)(DryRunWord::Differs(difference));
         }
@@ -194,14 +207,21 @@ impl Dry {
     /// A count that somebody else changed since the last sync is a scale event as our own would be: scaling policies are
     /// about the count, whoever writes it.
     fn remember_others(&self, spec: &Spec, decision: &Decision, memory: &mut Memory) {
-        let Some(count) = decision.derivation.scale.as_ref().map(|s| s.spec_replicas) else { return };
+        let Some(count) = decision.derivation.scale.as_ref().map(|s| s.spec_replicas) else {
+            return;
+        };
         let before = self.seen.lock().insert(spec.key.clone(), count).unwrap_or(count);
         if let (true, Some(behavior)) = (before != count, &spec.behavior) {
             let (direction, rules) = match count > before {
                 true => (Direction::Up, &behavior.scale_up),
                 false => (Direction::Down, &behavior.scale_down),
             };
-            memory.scaled(direction, count.saturating_sub(before).saturating_abs(), decision.at, rules);
+            memory.scaled(
+                direction,
+                count.saturating_sub(before).saturating_abs(),
+                decision.at,
+                rules,
+            );
         }
     }
 
@@ -267,8 +287,12 @@ impl Hand {
         conclusion: &crate::decide::Conclusion,
         now: Timestamp,
     ) -> StatusWriteReport {
-        let Self::Acting(acting) = self else { return StatusWriteReport::DryRun };
-        let (report, failure) = acting.write_status(held, autoscaler, spec, before, &conclusion.status).await;
+        let Self::Acting(acting) = self else {
+            return StatusWriteReport::DryRun;
+        };
+        let (report, failure) = acting
+            .write_status(held, autoscaler, spec, before, &conclusion.status)
+            .await;
         acting.record(autoscaler, &conclusion.events_in_order(failure.as_deref()), now);
         report
     }
@@ -283,7 +307,12 @@ impl Hand {
 
     /// Says how the comparison stands, once a pass.
     pub(super) fn pass_ended(&self) {
-        if let Self::Dry(Dry { listener, comparison: Some(comparison), .. }) = self {
+        if let Self::Dry(Dry {
+            listener,
+            comparison: Some(comparison),
+            ..
+        }) = self
+        {
             let tally = comparison.lock().tally();
             listener(DryRunWord::Tally(tally));
         }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-use crate::cluster::autoscalers::Autoscaler;
 use super::selectors::SelectorTable;
+use crate::cluster::autoscalers::Autoscaler;
 use crate::memory::Memory;
 use crate::observe::Status;
 use crate::spec::Key;
@@ -42,7 +42,11 @@ impl Held {
 
     /// A copy of what is remembered, to decide with.
     pub(super) fn memory(&self, key: &Key) -> Memory {
-        self.by_key.lock().get(key).map(|k| k.memory.clone()).unwrap_or_default()
+        self.by_key
+            .lock()
+            .get(key)
+            .map(|k| k.memory.clone())
+            .unwrap_or_default()
     }
 
     /// Remembers, unless the autoscaler is gone meanwhile.
@@ -55,7 +59,9 @@ impl Held {
     /// The status that the API server has: the cache's, or ours where the cache has not caught up with our write.
     pub(super) fn status_of(&self, autoscaler: &Autoscaler) -> Status {
         let mut held = self.by_key.lock();
-        let Some(kept) = held.get_mut(&autoscaler.key) else { return autoscaler.status.clone() };
+        let Some(kept) = held.get_mut(&autoscaler.key) else {
+            return autoscaler.status.clone();
+        };
         match &kept.written {
             Some((status, version)) if is_older(&autoscaler.resource_version, version) => status.clone(),
             _ => {

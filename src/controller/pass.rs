@@ -18,7 +18,10 @@ pub(super) fn questions(cx: &Context, due: &[Key]) -> Arc<ResourcePass> {
         let asks = cx.cluster.autoscalers.get(key).is_some_and(|a| {
             a.spec.as_ref().is_ok_and(|spec| {
                 let of_resource = |s: &MetricSource| {
-                    matches!(s, MetricSource::Resource { .. } | MetricSource::ContainerResource { .. })
+                    matches!(
+                        s,
+                        MetricSource::Resource { .. } | MetricSource::ContainerResource { .. }
+                    )
                 };
                 spec.metrics.iter().any(|m| of_resource(&m.source))
             })
@@ -28,10 +31,12 @@ pub(super) fn questions(cx: &Context, due: &[Key]) -> Arc<ResourcePass> {
         }
     }
     let whole = matches!(cx.cluster.scope(), Scope::Cluster);
-    let plan = Plan { pods_by_namespace, pods_of_cluster: whole.then(|| cx.cluster.pods.len()) };
-    let pods = cx.cluster.pods.clone();
-    let known = move |namespace: &str, name: &str, labels: &crate::metrics::resource::Labels| {
-        pods.has(namespace, name, labels)
+    let plan = Plan {
+        pods_by_namespace,
+        pods_of_cluster: whole.then(|| cx.cluster.pods.len()),
     };
+    let pods = cx.cluster.pods.clone();
+    let known =
+        move |namespace: &str, name: &str, labels: &crate::metrics::resource::Labels| pods.has(namespace, name, labels);
     Arc::new(cx.resource_metrics.pass(&plan, Arc::new(known)))
 }

@@ -53,14 +53,20 @@ async fn sync_valid(cx: &Context, answers: &ResourcePass, autoscaler: &Autoscale
     let key = &autoscaler.key;
     let mut memory = cx.held.memory(key);
     for attempt in 1..=WRITE_TRIES {
-        let looked = timeout(cx.settings.sync_timeout, look(cx, answers, autoscaler, spec, attempt > 1)).await;
+        let looked = timeout(
+            cx.settings.sync_timeout,
+            look(cx, answers, autoscaler, spec, attempt > 1),
+        )
+        .await;
         let Ok(sight) = looked else {
             let limit = humantime::format_duration(cx.settings.sync_timeout);
             warn!(hpa = %key, "Sync given up: it saw nothing within {limit}");
             return blank(key, ErrorClass::Internal);
         };
         let now = cx.clock.now();
-        let decided = catch_unwind(AssertUnwindSafe(|| decide(spec, &sight.seen, &memory, &cx.settings.decide, now)));
+        let decided = catch_unwind(AssertUnwindSafe(|| {
+            decide(spec, &sight.seen, &memory, &cx.settings.decide, now)
+        }));
         let Ok(decision) = decided else {
             let problem = "the decision broke one of its own rules; the count stays as it is";
             error!(hpa = %key, problem, "Decision panicked");
@@ -74,11 +80,17 @@ async fn sync_valid(cx: &Context, answers: &ResourcePass, autoscaler: &Autoscale
         }
 
         // Few writes at a time; waiting for metrics takes no place.
-        let _place = if decision.write.is_some() { cx.places.acquire().await.ok() } else { None };
+        let _place = if decision.write.is_some() {
+            cx.places.acquire().await.ok()
+        } else {
+            None
+        };
         let (outcome, wrote) = match cx.hand.write_scale(key, sight.target.as_ref(), &decision).await {
             ScaleTry::Ended(outcome, wrote, written) => {
                 if let (Some(written), Some(target)) = (written, &sight.target) {
-                    cx.cluster.targets.note_written(target, written.replicas, &written.resource_version);
+                    cx.cluster
+                        .targets
+                        .note_written(target, written.replicas, &written.resource_version);
                 }
                 (outcome, wrote)
             }
@@ -104,8 +116,12 @@ async fn end(
     let Sight { spec, seen, .. } = sight;
     let now = cx.clock.now();
     let mut conclusion = conclude(spec, seen, decision, outcome, memory, &cx.settings.decide, now);
-    cx.held.remember(&autoscaler.key, std::mem::take(&mut conclusion.memory));
-    let status_write = cx.hand.publish(&cx.held, autoscaler, Some(spec), &seen.status, &conclusion, now).await;
+    cx.held
+        .remember(&autoscaler.key, std::mem::take(&mut conclusion.memory));
+    let status_write = cx
+        .hand
+        .publish(&cx.held, autoscaler, Some(spec), &seen.status, &conclusion, now)
+        .await;
     report(autoscaler, sight, decision, &conclusion, wrote, status_write)
 }
 
@@ -122,15 +138,28 @@ fn report(
         Some(SyncError::Spec(_)) => ErrorClass::Spec,
         Some(SyncError::Internal(_)) => ErrorClass::Internal,
     };
-    let metrics = decision.derivation.metrics.iter().zip(&sight.spec.metrics).enumerate().map(|(i, (derived, spec))| {
-        let current = sight.seen.status.current_replicas;
-        MetricReport {
-            metric_type: spec.source.type_name(),
-            action: derived.proposal.as_ref().map_or(Action::None, |proposal| Action::of(current, *proposal)),
-            error: if derived.proposal.is_ok() { ErrorClass::None } else { ErrorClass::Internal },
-            duration: sight.waited.get(i).copied().unwrap_or_default(),
-        }
-    });
+    let metrics = decision
+        .derivation
+        .metrics
+        .iter()
+        .zip(&sight.spec.metrics)
+        .enumerate()
+        .map(|(i, (derived, spec))| {
+            let current = sight.seen.status.current_replicas;
+            MetricReport {
+                metric_type: spec.source.type_name(),
+                action: derived
+                    .proposal
+                    .as_ref()
+                    .map_or(Action::None, |proposal| Action::of(current, *proposal)),
+                error: if derived.proposal.is_ok() {
+                    ErrorClass::None
+                } else {
+                    ErrorClass::Internal
+                },
+                duration: sight.waited.get(i).copied().unwrap_or_default(),
+            }
+        });
     let action = match (&decision.write, scale_write) {
         (Some(write), ScaleWriteReport::Written) => Action::of(write.from, write.to),
         _ => Action::None,
@@ -139,7 +168,10 @@ fn report(
         action,
         error: class(&conclusion.error),
         metrics: metrics.collect(),
-        desired_replicas: decision.derivation.desired.filter(|_| scale_write != ScaleWriteReport::Failed),
+        desired_replicas: decision
+            .derivation
+            .desired
+            .filter(|_| scale_write != ScaleWriteReport::Failed),
         scale_write,
         status_write,
         ..blank(&autoscaler.key, ErrorClass::None)
@@ -165,8 +197,14 @@ async fn cannot_decide(cx: &Context, autoscaler: &Autoscaler, reason: &'static s
     let now = cx.clock.now();
     let before = cx.held.status_of(autoscaler);
     let conclusion = broken(&before, reason, problem, now);
-    let status_write = cx.hand.publish(&cx.held, autoscaler, None, &before, &conclusion, now).await;
-    SyncReport { status_write, ..blank(&autoscaler.key, ErrorClass::Spec) }
+    let status_write = cx
+        .hand
+        .publish(&cx.held, autoscaler, None, &before, &conclusion, now)
+        .await;
+    SyncReport {
+        status_write,
+        ..blank(&autoscaler.key, ErrorClass::Spec)
+    }
 }
 
 /// What one sync sees. `afresh`: the scale is read from the API server, not from a cache.
@@ -201,7 +239,17 @@ pub(super) async fn look(
             Ok(pods)
         }
     };
-    Sight { spec: spec.clone(), seen: Observation { status, scale, pods, readings }, target, waited }
+    Sight {
+        spec: spec.clone(),
+        seen: Observation {
+            status,
+            scale,
+            pods,
+            readings,
+        },
+        target,
+        waited,
+    }
 }
 
 type Picked = Result<(Selector, Arc<[Pod]>), crate::observe::SelectorFailure>;

@@ -133,6 +133,11 @@ settings! {
         /// With names, a Role in each is enough instead of a ClusterRole.
         namespace: Vec<String> = "", any();
 
+        /// Ask for the lists that watches begin with as streams, which costs the API server far less.
+        ///
+        /// Where the API server cannot do that, trimtab finds out and asks for pages.
+        streamed_lists: bool = "true", any();
+
         /// Time after which a request to the Kubernetes API counts as failed; watches may last.
         request_timeout: Duration = "10s", ABOVE_ZERO;
 

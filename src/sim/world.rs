@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 use super::scenario::{ExternalValue, Reference, ScaleObject, ScenarioError, Step, Target, error_in};
 use crate::cluster::discovery::GroupVersion;
-use crate::controller::selectors::SelectorTable;
 use crate::cluster::pods::{PodStore, SlimPod};
+use crate::controller::selectors::SelectorTable;
 use crate::decide::Settings;
 use crate::memory::Memory;
 use crate::metrics::{custom, external, resource};

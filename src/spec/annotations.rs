@@ -27,7 +27,9 @@ pub(super) fn metrics(metadata: &Fields<'_>) -> Vec<WrittenMetric> {
 /// The behavior that the object's annotations carry; one that says nothing counts as none.
 pub(super) fn behavior(metadata: &Fields<'_>) -> Option<WrittenBehavior> {
     let parse = |text: &str| serde_json::from_str(text);
-    let behavior = read(metadata, BEHAVIOR, parse, |fields| v2::behavior(fields, Tolerances::Known));
+    let behavior = read(metadata, BEHAVIOR, parse, |fields| {
+        v2::behavior(fields, Tolerances::Known)
+    });
     behavior.filter(|b| *b != WrittenBehavior::default())
 }
 

@@ -89,7 +89,10 @@ impl<'r> Fields<'r> {
 
     /// The field's value; absent and null are alike.
     pub(crate) fn value(&self, name: &'static str) -> Option<&'r Value> {
-        self.asked.borrow_mut().push(name);
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&name) {
+            asked.push(name);
+        }
         let map = self.map?;
         let exact = map.get(name);
         let value = match self.findings.names {

@@ -2,10 +2,10 @@
 //!
 //! Source: Kubernetes v1.36 `pkg/apis/autoscaling/v1/conversion.go`, for a metric's target type.
 
+use super::annotations;
 use super::fields::Fields;
 use super::v2::{reference, selector, text};
 use super::written::{WrittenCustom, WrittenHpa, WrittenMetric, WrittenObject, WrittenResource, WrittenTarget};
-use super::annotations;
 use crate::quantity::Quantity;
 
 /// Reads `spec`, and the behavior from the annotations of `metadata`.

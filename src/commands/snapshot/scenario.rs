@@ -74,7 +74,6 @@ pub(super) fn scenario(seen: &Seen, settings: &Settings) -> Value {
     json!({
         "name": format!("{}", seen.key),
         "about": "snapshot of a live autoscaler",
-        "oracle": "none",
         "controller": controller(settings),
         "start": seen.at.to_string(),
         "steps": [step],

@@ -1,0 +1,118 @@
+//! From settings to the parts that a command is made of.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::Failure;
+use crate::cluster::ClusterOptions;
+use crate::cluster::client::{ClientSettings, Clients, RequestRate, Source};
+use crate::cluster::lease::{LeaseSettings, identity};
+use crate::cluster::watch::WatchOptions;
+use crate::cluster::watches::Scope;
+use crate::controller::ControllerSettings;
+use crate::metrics::guard::GuardSettings;
+use crate::metrics::resource::ResourceMetricsSource;
+use crate::settings::Settings;
+
+/// Where a pod finds its own namespace.
+const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// The time that syncs have when the process is told to stop: with the rest of the shutdown it stays below 2 s.
+const GRACE: Duration = Duration::from_millis(800);
+
+/// Clients as the settings say; nothing is sent yet.
+///
+/// # Errors
+///
+/// A kubeconfig, context or credential that cannot be used: exit code 2.
+pub(super) async fn connect(settings: &Settings) -> Result<Clients, Failure> {
+    Clients::connect(&client_settings(settings))
+        .await
+        .map_err(Failure::unusable)
+}
+
+fn client_settings(settings: &Settings) -> ClientSettings {
+    let count = |count| NonZeroUsize::try_from(count).unwrap_or(NonZeroUsize::MAX);
+    let rate = NonZeroU32::new(settings.kube_api_qps).map(|per_second| RequestRate {
+        per_second,
+        burst: settings.kube_api_burst,
+    });
+    ClientSettings {
+        source: Source {
+            kubeconfig: settings.kubeconfig.clone(),
+            context: settings.context.clone(),
+        },
+        concurrency: count(settings.requests_in_flight),
+        metrics_concurrency: count(settings.metrics_requests_in_flight),
+        rate,
+        ..ClientSettings::default()
+    }
+}
+
+/// What is watched, and how.
+pub(super) fn cluster_options(settings: &Settings) -> ClusterOptions {
+    ClusterOptions {
+        scope: Scope::of(settings.namespace.iter().map(String::as_str)),
+        watch: WatchOptions {
+            streamed_lists: settings.streamed_lists,
+            seed: seed(),
+        },
+        scale_time: settings.request_timeout,
+    }
+}
+
+/// The source of resource metrics.
+pub(super) fn resource_metrics(settings: &Settings, clients: &Clients) -> ResourceMetricsSource {
+    let guard = GuardSettings {
+        time: settings.resource_metrics_timeout,
+        concurrency: count(settings.metrics_requests_in_flight),
+        ..GuardSettings::default()
+    };
+    ResourceMetricsSource::new(clients.metrics.clone(), guard, seed())
+}
+
+/// How the controller works.
+pub(super) fn controller_settings(settings: &Settings) -> ControllerSettings {
+    ControllerSettings {
+        decide: settings.decide(),
+        sync_period: settings.sync_period,
+        sync_timeout: settings.sync_timeout,
+        concurrent_syncs: count(settings.concurrent_syncs),
+        grace: GRACE,
+    }
+}
+
+/// The Lease that the leader holds.
+pub(super) fn lease_settings(settings: &Settings) -> LeaseSettings {
+    let own = || {
+        std::fs::read_to_string(NAMESPACE_FILE)
+            .ok()
+            .map(|text| text.trim().to_owned())
+    };
+    let namespace = settings.leader_elect_resource_namespace.clone().or_else(own);
+    LeaseSettings {
+        namespace: namespace.unwrap_or_else(|| "kube-system".to_owned()),
+        name: settings.leader_elect_resource_name.clone(),
+        identity: identity(),
+        lease_duration: settings.leader_elect_lease_duration,
+        renew_deadline: settings.leader_elect_renew_deadline,
+        retry_period: settings.leader_elect_retry_period,
+    }
+}
+
+/// The duration as the core measures it.
+pub(super) fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
+fn count(count: NonZeroU32) -> usize {
+    usize::try_from(count.get()).unwrap_or(usize::MAX)
+}
+
+/// Something else in each process, so that many of them do not wait in step.
+fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,89 @@
+//! `trimtab run`: the controller.
+
+mod beside;
+mod dry;
+mod signals;
+mod terms;
+mod work;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{ArgMatches, Command};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::{Exit, Failure, assembly, configuration, flags};
+use crate::cluster::Cluster;
+use crate::settings::Section;
+use crate::telemetry::{logs, server};
+use beside::Beside;
+use work::Work;
+
+pub(super) fn definition() -> Command {
+    let command = Command::new("run").about("Run the controller").long_about(
+        "Run the controller: decide for every autoscaler once a sync period, write counts, statuses and Events.\n\n\
+         With --dry-run nothing is written; decisions that changed go to standard output, and rights to get, list and watch \
+         are enough. Ends on SIGTERM or SIGINT within 2 seconds, and at once on a second one.",
+    );
+    flags::add(command, &Section::ALL)
+}
+
+pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit, Failure> {
+    let settings = configuration::settings(matches, variables)?.settings;
+    let no_color = variables
+        .iter()
+        .any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
+    logs::begin(settings.log_format, &settings.log_filter, no_color)?;
+    let clients = assembly::connect(&settings).await?;
+    let listener = match settings.listen.0 {
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .with_context(|| format!("listen on {address}"))?,
+        ),
+        None => None,
+    };
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        server = clients.server,
+        dry_run = settings.dry_run,
+        "Starting"
+    );
+
+    let stop = CancellationToken::new();
+    signals::cancel(&stop)?;
+    let cluster = Arc::new(Cluster::start(
+        clients,
+        assembly::cluster_options(&settings),
+        CancellationToken::new(),
+    ));
+    let (printer, printing) = dry::printer(settings.output, stop.clone());
+    let mut beside = Beside::default();
+    let work = Work::new(&settings, &cluster, printer, &mut beside);
+    if let Some(listener) = listener {
+        let router = server::router(work.telemetry.clone());
+        beside.start("the server of /metrics", |end| server::serve(listener, router, end));
+    }
+
+    let lost = tokio::select! {
+        () = terms::run(&work, &stop) => None,
+        lost = cluster.lost() => Some(lost),
+        lost = beside.lost() => Some(format!("{lost} has ended unasked")),
+    };
+    drop(work);
+    beside.end().await;
+    cluster.stop().await;
+    printing.end().await;
+    match lost {
+        None => {
+            info!("Stopped");
+            Ok(Exit::Done)
+        }
+        Some(lost) => {
+            error!(error = lost, "Stopped");
+            Err(anyhow::Error::msg(lost).into())
+        }
+    }
+}

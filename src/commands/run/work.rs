@@ -1,0 +1,123 @@
+//! What the controller of each term is made of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::beside::Beside;
+use super::dry::Printer;
+use crate::clock::{Clock, SystemClock};
+use crate::cluster::Cluster;
+use crate::cluster::events::{EventRecorder, events};
+use crate::cluster::lease::{Leadership, Lease};
+use crate::cluster::status::budget::StatusBudget;
+use crate::commands::assembly;
+use crate::controller::Controller;
+use crate::controller::act::{Acting, Dry, Hand};
+use crate::controller::compare::Comparison;
+use crate::metrics::resource::ResourceMetricsSource;
+use crate::settings::Settings;
+use crate::telemetry::{SourceVitals, Telemetry, Vitals};
+
+/// The time to write Events that are queued when the process is told to stop.
+const EVENTS_FLUSH: Duration = Duration::from_millis(300);
+
+/// The loop goes round once a second; one that has not for so long is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
+
+/// Everything that lasts longer than a term of leadership.
+pub(super) struct Work {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) telemetry: Arc<Telemetry>,
+    /// `None`: nobody is elected, we always lead.
+    pub(super) leadership: Option<watch::Receiver<Leadership>>,
+    settings: Settings,
+    resource_metrics: ResourceMetricsSource,
+    budget: Arc<Mutex<StatusBudget>>,
+    /// `None`: a dry run, which says what it would do.
+    recorder: Option<EventRecorder>,
+    printer: Printer,
+}
+
+impl Work {
+    /// Puts the parts together, and starts the tasks that go with them. A dry run starts none: they write.
+    pub(super) fn new(settings: &Settings, cluster: &Arc<Cluster>, printer: Printer, beside: &mut Beside) -> Self {
+        let client = cluster.clients.api.clone();
+        let resource_metrics = assembly::resource_metrics(settings, &cluster.clients);
+        let budget = StatusBudget::new(settings.status_writes_per_second, settings.sync_period);
+        let budget = Arc::new(Mutex::new(budget));
+        let (mut recorder, mut leadership) = (None, None);
+        if !settings.dry_run {
+            let (taker, writer) = events(client.clone());
+            beside.start("the writer of Events", |end| writer.run(end, EVENTS_FLUSH));
+            recorder = Some(taker);
+            if settings.leader_elect {
+                let (lease, receiver) = Lease::new(client, assembly::lease_settings(settings), Arc::new(SystemClock));
+                beside.start("the leader election", |end| lease.run(end));
+                leadership = Some(receiver);
+            }
+        }
+        let vitals = {
+            let (cluster, leadership, recorder) = (cluster.clone(), leadership.clone(), recorder.clone());
+            let (source, budget) = (resource_metrics.clone(), budget.clone());
+            move || Vitals {
+                watches: cluster.health(),
+                leads: leadership
+                    .as_ref()
+                    .map(|l| l.borrow().leads(tokio::time::Instant::now())),
+                events: recorder.as_ref().map(EventRecorder::counts).unwrap_or_default(),
+                sources: vec![SourceVitals {
+                    name: "resource",
+                    counts: source.counts(),
+                    resting: source.is_resting(),
+                }],
+                waiting_statuses: budget.lock().waiting(),
+            }
+        };
+        Self {
+            cluster: cluster.clone(),
+            telemetry: Telemetry::new(STUCK_AFTER, vitals),
+            leadership,
+            settings: settings.clone(),
+            resource_metrics,
+            budget,
+            recorder,
+            printer,
+        }
+    }
+
+    /// A controller that remembers nothing yet.
+    pub(super) fn controller(&self) -> Controller {
+        Controller::new(
+            self.cluster.clone(),
+            self.resource_metrics.clone(),
+            assembly::controller_settings(&self.settings),
+            Arc::new(SystemClock),
+            self.hand(),
+            self.telemetry.clone(),
+        )
+    }
+
+    fn hand(&self) -> Hand {
+        match &self.recorder {
+            Some(recorder) => Hand::Acting(Acting {
+                client: self.cluster.clients.api.clone(),
+                timeout: self.settings.request_timeout,
+                recorder: recorder.clone(),
+                budget: self.budget.clone(),
+                leadership: self.leadership.clone(),
+            }),
+            None => {
+                let comparison = self.settings.compare.then(|| {
+                    let period = assembly::signed(self.settings.sync_period);
+                    let window = assembly::signed(self.settings.downscale_stabilization);
+                    Comparison::new(period, window, SystemClock.now())
+                });
+                let printer = self.printer.clone();
+                Hand::Dry(Dry::new(Box::new(move |word| printer.say(&word)), comparison))
+            }
+        }
+    }
+}
