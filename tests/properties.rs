@@ -122,7 +122,7 @@ proptest! {
 /// Section 3.4 for ready pods that each request 1 core, some without a sample.
 fn literally(current: i32, samples: &[Option<i64>], target: MetricTarget) -> Option<i32> {
     let request = 1000;
-    let within = |ratio: f64| 1.0 - 0.1 <= ratio && ratio <= 1.0 + 0.1;
+    let within = |ratio: f64| (1.0 - 0.1..=1.0 + 0.1).contains(&ratio);
     let ratio_of = |samples: &HashMap<usize, i64>| {
         let sum: i64 = samples.values().sum();
         let count = samples.len() as i64;

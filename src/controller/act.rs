@@ -160,12 +160,15 @@ pub enum DryRunWord {
 /// Takes what a dry run says.
 pub type Listener = Box<dyn Fn(DryRunWord) + Send + Sync>;
 
+/// The counts of the last decision that was said: the one seen, and the one wanted.
+type Said = (Option<i32>, Option<i32>);
+
 /// A run that only says what it would do.
 pub struct Dry {
     listener: Listener,
     comparison: Option<Mutex<Comparison>>,
-    /// The last decision said, and the last count seen, of each autoscaler.
-    said: Mutex<HashMap<Key, (Option<i32>, Option<i32>)>>,
+    said: Mutex<HashMap<Key, Said>>,
+    /// The last count seen of each autoscaler.
     seen: Mutex<HashMap<Key, i32>>,
 }
 

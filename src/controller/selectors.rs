@@ -17,12 +17,15 @@ pub struct SelectorTable {
     namespaces: HashMap<Arc<str>, Namespace>,
 }
 
+/// Names of autoscalers by a label's value.
+type ByValue = HashMap<Arc<str>, BTreeSet<Arc<str>>>;
+
 #[derive(Clone, Debug, Default)]
 struct Namespace {
     /// `None`: registered, and selecting nothing yet.
     selectors: HashMap<Arc<str>, Option<Selector>>,
-    /// Autoscalers by a label that their selectors ask for: key, value, names.
-    by_label: HashMap<Arc<str>, HashMap<Arc<str>, BTreeSet<Arc<str>>>>,
+    /// Autoscalers by a label that their selectors ask for: key, then value.
+    by_label: HashMap<Arc<str>, ByValue>,
     /// Those whose selectors ask for no single value.
     others: BTreeSet<Arc<str>>,
 }
