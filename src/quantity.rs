@@ -35,6 +35,8 @@ const LARGEST_NANOS: i128 = 10i128.pow(38);
 pub struct Quantity {
     nanos: i128,
     family: SuffixFamily,
+    /// Kubernetes keeps it as a big decimal, and it is negative: see [`milli`](Self::milli).
+    negative_decimal: bool,
 }
 
 /// The family of suffixes that a quantity is written with.
@@ -55,14 +57,23 @@ impl Quantity {
         Self {
             nanos: milli.0 as i128 * NANOS_PER_MILLI,
             family,
+            negative_decimal: false,
         }
     }
 
     /// In thousandths, rounded away from zero: `1500u` is 2, `-1500u` is -2.
     ///
     /// Kept at the ends of an `i64` where it does not fit. There Kubernetes' own conversion (`MilliValue`) wraps
-    /// around or gives 0, which trimtab does not copy.
+    /// around or gives 0, which trimtab does not copy. What is copied is what Kubernetes makes of a negative amount that
+    /// it keeps as a big decimal (one of many digits, such as `-104352941883392`, or `-101907169808Ki`): it is cut to 64
+    /// bits of 10⁻⁹ and rounded up. No real usage is negative; recorded decisions are.
     pub fn milli(self) -> Milli {
+        if self.negative_decimal {
+            // apimachinery `scale_int.go`, `scaledValue`: its test for the fast path lets every negative number through.
+            let nanos = self.nanos as i64;
+            let (whole, rest) = (nanos / 1_000_000, nanos % 1_000_000);
+            return Milli(whole + i64::from(rest != 0));
+        }
         let rounded = parse::divide_away_from_zero(self.nanos, NANOS_PER_MILLI);
         Milli(rounded.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
     }
@@ -117,7 +128,7 @@ enum Base {
 
 impl Canonical {
     fn of(quantity: Quantity) -> Self {
-        let Quantity { nanos, family } = quantity;
+        let Quantity { nanos, family, .. } = quantity;
         // Small and fractional amounts are printed in decimals, rather than rounded to whole bytes.
         let whole_and_large = nanos % NANOS_PER_UNIT == 0 && nanos.abs() >= 1024 * NANOS_PER_UNIT;
         if family == SuffixFamily::BinarySi && whole_and_large {
@@ -241,14 +252,14 @@ impl de::Visitor<'_> for QuantityVisitor {
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<Quantity, E> {
         Ok(Quantity {
             nanos: i128::from(number) * NANOS_PER_UNIT,
-            family: SuffixFamily::DecimalSi,
+            ..Quantity::default()
         })
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<Quantity, E> {
         Ok(Quantity {
             nanos: i128::from(number) * NANOS_PER_UNIT,
-            family: SuffixFamily::DecimalSi,
+            ..Quantity::default()
         })
     }
 

@@ -88,11 +88,26 @@ impl FromStr for Quantity {
         Ok(Self {
             nanos: if negative { -magnitude } else { magnitude },
             family,
+            negative_decimal: negative && magnitude != 0 && scale.needs_decimal(whole, fraction),
         })
     }
 }
 
 impl Scale {
+    /// Whether Go keeps such a number as a big decimal: where its digits may not fit into 64 bits with the suffix.
+    ///
+    /// Source: apimachinery `quantity.go`, `ParseQuantity`.
+    fn needs_decimal(self, whole: &str, fraction: &str) -> bool {
+        let digits = whole.trim_start_matches('0').len().max(1) as i64;
+        match self {
+            Self::Ten { exponent, .. } => {
+                digits + fraction.len() as i64 > 18 || exponent - (fraction.len() as i64) < -9
+            }
+            // 15 digits, less those of the power of two, rounded down.
+            Self::Two { exponent } => !fraction.is_empty() || 15 - digits - i64::from(exponent) * 3 / 10 - 1 < 0,
+        }
+    }
+
     /// Whether Go reads a bare suffix as zero: where its fast path, which does not look for digits, is taken.
     fn takes_no_digits(self) -> bool {
         match self {
