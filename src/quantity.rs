@@ -303,6 +303,22 @@ mod tests {
     /// Each line: written, canonical text, milli-value or `-` where Kubernetes' wraps, float; or `err`.
     const VECTORS: &str = include_str!("quantity/vectors.txt");
 
+    /// Read off the real controller: seeds 100623 and 500002679 of the oracle.
+    #[test]
+    fn a_negative_big_decimal_is_cut_to_64_bits_as_in_kubernetes() {
+        let milli = |text: &str| parse(text).milli().0;
+        assert_eq!(
+            milli("-90691709116Ki"),
+            -92_868_310_134_784_000,
+            "eleven digits: no big decimal"
+        );
+        assert_eq!(
+            milli("-101907169808Ki"),
+            i128::from(-101_907_169_808i64 * 1024).wrapping_mul(1_000_000_000) as i64 / 1_000_000 + 1
+        );
+        assert_eq!(milli("101907169808Ki"), 104_352_941_883_392_000);
+    }
+
     fn parse(text: &str) -> Quantity {
         text.parse().unwrap()
     }
