@@ -84,13 +84,11 @@ fn as_json(replayed: &Replayed<'_>, live: bool) -> String {
 /// What a live autoscaler's decision depends on and nobody outside of the running controller knows.
 fn not_known(spec: &Spec) -> String {
     let windows = match spec.behavior {
-        Some(_) => {
-            "the recommendations of its stabilization windows and the scale events of its scaling policies' periods"
-        }
-        None => "the recommendations of the downscale stabilization window",
+        Some(_) => "recommendations of its stabilization windows, scale events of its policies' periods",
+        None => "recommendations of the downscale stabilization window",
     };
     format!(
-        "not known         what the running controller remembers: {windows}. With them it may hold the count higher, or \
-         change it more slowly; this is what a controller decides that was just started.\n"
+        "not known        what the running controller remembers: {windows}.\n                 \
+         With them it may hold the count higher, or change it more slowly; this is what one decides that was just started.\n"
     )
 }
