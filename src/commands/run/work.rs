@@ -1,6 +1,6 @@
 //! What the controller of each term is made of.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -27,12 +27,17 @@ const EVENTS_FLUSH: Duration = Duration::from_millis(300);
 /// The loop goes round once a second; one that has not for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 
+/// The controller that runs, if one does.
+pub(super) type Current = Arc<Mutex<Weak<Controller>>>;
+
 /// Everything that lasts longer than a term of leadership.
 pub(super) struct Work {
     pub(super) cluster: Arc<Cluster>,
     pub(super) telemetry: Arc<Telemetry>,
     /// `None`: nobody is elected, we always lead.
     pub(super) leadership: Option<watch::Receiver<Leadership>>,
+    /// The controller of this term.
+    pub(super) current: Current,
     settings: Settings,
     resource_metrics: ResourceMetricsSource,
     budget: Arc<Mutex<StatusBudget>>,
@@ -80,6 +85,7 @@ impl Work {
             cluster: cluster.clone(),
             telemetry: Telemetry::new(STUCK_AFTER, vitals),
             leadership,
+            current: Current::default(),
             settings: settings.clone(),
             resource_metrics,
             budget,
@@ -88,8 +94,14 @@ impl Work {
         }
     }
 
-    /// A controller that remembers nothing yet.
-    pub(super) fn controller(&self) -> Controller {
+    /// A controller that remembers nothing yet; from now on the current one.
+    pub(super) fn controller(&self) -> Arc<Controller> {
+        let controller = Arc::new(self.new_controller());
+        *self.current.lock() = Arc::downgrade(&controller);
+        controller
+    }
+
+    fn new_controller(&self) -> Controller {
         Controller::new(
             self.cluster.clone(),
             self.resource_metrics.clone(),
