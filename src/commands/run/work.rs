@@ -49,17 +49,20 @@ pub(super) struct Work {
 impl Work {
     /// Puts the parts together, and starts the tasks that go with them. A dry run starts none: they write.
     pub(super) fn new(settings: &Settings, cluster: &Arc<Cluster>, printer: Printer, beside: &mut Beside) -> Self {
-        let client = cluster.clients.api.clone();
         let resource_metrics = assembly::resource_metrics(settings, &cluster.clients);
         let budget = StatusBudget::new(settings.status_writes_per_second, settings.sync_period);
         let budget = Arc::new(Mutex::new(budget));
         let (mut recorder, mut leadership) = (None, None);
         if !settings.dry_run {
-            let (taker, writer) = events(client.clone());
+            let (taker, writer) = events(cluster.clients.api.clone());
             beside.start("the writer of Events", |end| writer.run(end, EVENTS_FLUSH));
             recorder = Some(taker);
             if settings.leader_elect {
-                let (lease, receiver) = Lease::new(client, assembly::lease_settings(settings), Arc::new(SystemClock));
+                let (lease, receiver) = Lease::new(
+                    cluster.clients.leases.clone(),
+                    assembly::lease_settings(settings),
+                    Arc::new(SystemClock),
+                );
                 beside.start("the leader election", |end| lease.run(end));
                 leadership = Some(receiver);
             }
