@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::cluster::autoscalers::Change;
 use crate::decide;
+use crate::memory::Memory;
 use crate::metrics::resource::ResourceMetricsSource;
 use crate::spec::Key;
 use act::Hand;
@@ -124,6 +125,11 @@ impl Controller {
             context: Arc::new(context),
             listener,
         }
+    }
+
+    /// What is remembered of an autoscaler at this moment; `None` where there is none of this name.
+    pub fn memory(&self, key: &Key) -> Option<Memory> {
+        self.context.held.known_memory(key)
     }
 
     /// Waits for full caches, then syncs until `stop`; ends when all syncs have ended, or `grace` is over.

@@ -8,13 +8,19 @@ use proptest::prelude::*;
 mod manifest;
 #[path = "../fuzz/bodies/quantity.rs"]
 mod quantity;
+#[path = "../fuzz/bodies/scenario.rs"]
+mod scenario;
 #[path = "../fuzz/bodies/selector.rs"]
 mod selector;
 
-/// A manifest with every field, of which one line is replaced or dropped.
+/// A manifest with every field.
 const MANIFEST: &str = include_str!("../fuzz/seeds/manifest.json");
 
-fn bent_manifest() -> impl Strategy<Value = String> {
+/// Three steps of an autoscaler's life.
+const SCENARIO: &str = include_str!("../fuzz/seeds/scenario.json");
+
+/// The text with the value of one line replaced.
+fn bent(text: &'static str) -> impl Strategy<Value = String> {
     let junk = prop_oneof![
         Just("null".to_owned()),
         Just("{}".to_owned()),
@@ -24,11 +30,14 @@ fn bent_manifest() -> impl Strategy<Value = String> {
         Just("1e30".to_owned()),
         Just("\"\"".to_owned()),
         Just("\"1Ki\"".to_owned()),
+        Just("2147483647".to_owned()),
+        Just("\"9999-12-31T23:59:59Z\"".to_owned()),
+        Just("\"-9999h\"".to_owned()),
         Just("[null]".to_owned()),
         "[0-9]{1,20}",
         "\"[a-zA-Z0-9./%-]{0,9}\"",
     ];
-    let lines = MANIFEST.lines().count();
+    let lines = text.lines().count();
     (0..lines, junk).prop_map(|(place, junk)| {
         let bend = |(i, line): (usize, &str)| match line.split_once(": ") {
             Some((name, value)) if i == place && !value.ends_with(['{', '[']) => {
@@ -36,7 +45,7 @@ fn bent_manifest() -> impl Strategy<Value = String> {
             }
             _ => line.to_owned(),
         };
-        MANIFEST.lines().enumerate().map(bend).collect::<Vec<_>>().join("\n")
+        text.lines().enumerate().map(bend).collect::<Vec<_>>().join("\n")
     })
 }
 
@@ -52,8 +61,13 @@ proptest! {
     }
 
     #[test]
-    fn manifests(text in prop_oneof![".*", bent_manifest()]) {
+    fn manifests(text in prop_oneof![".*", bent(MANIFEST)]) {
         manifest::check(&text);
+    }
+
+    #[test]
+    fn scenarios(text in prop_oneof![1 => ".*", 9 => bent(SCENARIO)]) {
+        scenario::check(&text);
     }
 }
 
@@ -61,4 +75,9 @@ proptest! {
 fn the_unbent_manifest_is_an_autoscaler() {
     let object = serde_json::from_str(MANIFEST).unwrap();
     trimtab::spec::Spec::from_manifest(&object, &Default::default()).unwrap();
+}
+
+#[test]
+fn the_unbent_scenario_holds() {
+    assert_eq!(trimtab::sim::replay::replay(SCENARIO, |_| {}).unwrap(), []);
 }

@@ -11,10 +11,13 @@ pub fn check(text: &str) {
         "{text:?} printed as {printed:?}"
     );
     assert_eq!(printed.parse::<Quantity>().map(|q| q.to_string()), Ok(printed));
-    assert_eq!(
-        quantity.is_negative(),
-        quantity.milli() < Milli::ZERO,
-        "{text:?}: no sign gets lost by rounding"
-    );
+    // Of negative amounts Kubernetes loses the sign now and then, and trimtab with it: `Quantity::milli` says where.
+    if !quantity.is_negative() {
+        assert_eq!(
+            quantity.is_positive(),
+            quantity.milli() > Milli::ZERO,
+            "{text:?}: no amount is rounded to nothing"
+        );
+    }
     assert_eq!(quantity.is_positive(), quantity.approximate_f64() > 0.0, "{text:?}");
 }

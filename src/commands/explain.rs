@@ -24,7 +24,8 @@ pub(super) fn definition() -> Command {
                 .long("file")
                 .value_name("FILE")
                 .help("A snapshot or scenario file to explain instead of the live cluster; by its own settings"),
-        );
+        )
+        .arg(snapshot::controller_argument().conflicts_with("file"));
     flags::add(command, &[Section::Decisions, Section::Cluster, Section::Output])
 }
 
@@ -36,16 +37,16 @@ pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]
             let text = configuration::read_text(file, LARGEST_FILE).map_err(Failure::unusable)?;
             (file.as_str(), text)
         }
-        (None, Some(key)) => ("the cluster", snapshot::take(key, &settings).await?),
+        (None, Some(key)) => ("the cluster", snapshot::take(key, matches, &settings).await?),
         (None, None) => unreachable!("clap asks for one of the two"),
     };
-    let live = !matches.contains_id("file");
+    let forgetful = !matches.contains_id("file") && !matches.contains_id("controller");
     let mut explained = Vec::new();
     replay(&text, |replayed| {
         if key.as_ref().is_none_or(|key| *key == replayed.spec.key) {
             explained.push(match settings.output {
-                Format::Text => as_text(&replayed, live),
-                Format::Json => as_json(&replayed, live),
+                Format::Text => as_text(&replayed, forgetful),
+                Format::Json => as_json(&replayed, forgetful),
             });
         }
     })
@@ -58,15 +59,15 @@ pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]
     Ok(Exit::Done)
 }
 
-fn as_text(replayed: &Replayed<'_>, live: bool) -> String {
+fn as_text(replayed: &Replayed<'_>, forgetful: bool) -> String {
     let mut explained = text::explain(replayed.spec, replayed.decision);
-    if live {
+    if forgetful {
         explained.push_str(&not_known(replayed.spec));
     }
     explained
 }
 
-fn as_json(replayed: &Replayed<'_>, live: bool) -> String {
+fn as_json(replayed: &Replayed<'_>, forgetful: bool) -> String {
     let Replayed {
         step,
         spec,
@@ -75,13 +76,13 @@ fn as_json(replayed: &Replayed<'_>, live: bool) -> String {
         ..
     } = replayed;
     let mut value = json!({ "autoscaler": spec.key.to_string(), "step": step, "seen": seen, "decision": decision });
-    if live {
+    if forgetful {
         value["notKnown"] = not_known(spec).into();
     }
     format!("{value}\n")
 }
 
-/// What a live autoscaler's decision depends on and nobody outside of the running controller knows.
+/// What a live autoscaler's decision depends on and only the running controller knows.
 fn not_known(spec: &Spec) -> String {
     let windows = match spec.behavior {
         Some(_) => "recommendations of its stabilization windows, scale events of its policies' periods",
@@ -89,6 +90,6 @@ fn not_known(spec: &Spec) -> String {
     };
     format!(
         "not known        what the running controller remembers: {windows}.\n                 \
-         With them it may hold the count higher, or change it more slowly; this is what one decides that was just started.\n"
+         With them it may hold the count higher, or change it more slowly; --controller takes them in.\n"
     )
 }

@@ -2,6 +2,7 @@
 
 mod beside;
 mod dry;
+mod memory;
 mod signals;
 mod terms;
 mod work;
@@ -63,7 +64,7 @@ pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]
     let mut beside = Beside::default();
     let work = Work::new(&settings, &cluster, printer, &mut beside);
     if let Some(listener) = listener {
-        let router = server::router(work.telemetry.clone());
+        let router = server::router(work.telemetry.clone()).merge(memory::router(work.current.clone()));
         beside.start("the server of /metrics", |end| server::serve(listener, router, end));
     }
 

@@ -1,10 +1,11 @@
 //! `trimtab snapshot NS/NAME`: everything that one decision sees, as one scenario file.
 
+mod memory;
 mod objects;
 mod read;
 mod scenario;
 
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 
 use super::{Exit, Failure, assembly, configuration, flags, name, output};
 use crate::clock::{Clock, SystemClock};
@@ -18,28 +19,44 @@ pub(super) fn definition() -> Command {
         .long_about(
             "Save everything that one decision sees as a scenario file, on standard output.\n\n\
              The file holds the autoscaler with its status, its target's scale, its pods and their metrics, cut down to what a \
-             decision reads: no environment variables, no annotations. `trimtab explain --file` and `trimtab replay` read it. \
-             Needs rights to get and list; writes nothing.",
+             decision reads: no environment variables, no annotations; and with --controller what the running controller \
+             remembers. `trimtab explain --file` and `trimtab replay` read it. Needs rights to get and list; writes nothing.",
         )
-        .arg(name::argument().required(true));
+        .arg(name::argument().required(true))
+        .arg(controller_argument());
     flags::add(command, &[Section::Decisions, Section::Cluster])
+}
+
+/// The argument that names the running controller.
+pub(super) fn controller_argument() -> Arg {
+    Arg::new("controller")
+        .long("controller")
+        .value_name("HOST:PORT")
+        .help("Where the running controller serves /metrics: what it remembers is taken from there")
 }
 
 pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit, Failure> {
     let key = name::key(matches).expect("it is required");
     let settings = configuration::settings(matches, variables)?.settings;
-    let text = take(&key, &settings).await?;
+    let text = take(&key, matches, &settings).await?;
+    if !matches.contains_id("controller") {
+        output::warn("what the running controller remembers is not in the snapshot: --controller takes it in");
+    }
     output::print(&text)?;
     Ok(Exit::Done)
 }
 
-/// The snapshot's text.
+/// The snapshot's text, with the memory of the controller that `matches` name.
 ///
 /// # Errors
 ///
-/// No cluster, no such autoscaler, or pods that cannot be listed.
-pub(super) async fn take(key: &Key, settings: &Settings) -> Result<String, Failure> {
+/// No cluster, no such autoscaler, no such controller, or pods that cannot be listed.
+pub(super) async fn take(key: &Key, matches: &ArgMatches, settings: &Settings) -> Result<String, Failure> {
     let clients = assembly::connect(settings).await?;
+    let memory = match matches.get_one::<String>("controller") {
+        Some(address) => Some(memory::fetch(address, key, settings.request_timeout).await?),
+        None => None,
+    };
     let seen = read::read(&clients, key, settings, SystemClock.now()).await?;
-    Ok(format!("{:#}\n", scenario::scenario(&seen, settings)))
+    Ok(format!("{:#}\n", scenario::scenario(&seen, memory.as_ref(), settings)))
 }

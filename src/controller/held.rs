@@ -40,6 +40,11 @@ impl Held {
         self.by_key.lock().remove(key);
     }
 
+    /// A copy of what is remembered, to show it; `None` where the autoscaler is not known.
+    pub(super) fn known_memory(&self, key: &Key) -> Option<Memory> {
+        self.by_key.lock().get(key).map(|kept| kept.memory.clone())
+    }
+
     /// A copy of what is remembered, to decide with.
     pub(super) fn memory(&self, key: &Key) -> Memory {
         self.by_key

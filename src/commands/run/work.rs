@@ -1,6 +1,6 @@
 //! What the controller of each term is made of.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -27,12 +27,17 @@ const EVENTS_FLUSH: Duration = Duration::from_millis(300);
 /// The loop goes round once a second; one that has not for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 
+/// The controller that runs, if one does.
+pub(super) type Current = Arc<Mutex<Weak<Controller>>>;
+
 /// Everything that lasts longer than a term of leadership.
 pub(super) struct Work {
     pub(super) cluster: Arc<Cluster>,
     pub(super) telemetry: Arc<Telemetry>,
     /// `None`: nobody is elected, we always lead.
     pub(super) leadership: Option<watch::Receiver<Leadership>>,
+    /// The controller of this term.
+    pub(super) current: Current,
     settings: Settings,
     resource_metrics: ResourceMetricsSource,
     budget: Arc<Mutex<StatusBudget>>,
@@ -44,17 +49,20 @@ pub(super) struct Work {
 impl Work {
     /// Puts the parts together, and starts the tasks that go with them. A dry run starts none: they write.
     pub(super) fn new(settings: &Settings, cluster: &Arc<Cluster>, printer: Printer, beside: &mut Beside) -> Self {
-        let client = cluster.clients.api.clone();
         let resource_metrics = assembly::resource_metrics(settings, &cluster.clients);
         let budget = StatusBudget::new(settings.status_writes_per_second, settings.sync_period);
         let budget = Arc::new(Mutex::new(budget));
         let (mut recorder, mut leadership) = (None, None);
         if !settings.dry_run {
-            let (taker, writer) = events(client.clone());
+            let (taker, writer) = events(cluster.clients.api.clone());
             beside.start("the writer of Events", |end| writer.run(end, EVENTS_FLUSH));
             recorder = Some(taker);
             if settings.leader_elect {
-                let (lease, receiver) = Lease::new(client, assembly::lease_settings(settings), Arc::new(SystemClock));
+                let (lease, receiver) = Lease::new(
+                    cluster.clients.leases.clone(),
+                    assembly::lease_settings(settings),
+                    Arc::new(SystemClock),
+                );
                 beside.start("the leader election", |end| lease.run(end));
                 leadership = Some(receiver);
             }
@@ -80,6 +88,7 @@ impl Work {
             cluster: cluster.clone(),
             telemetry: Telemetry::new(STUCK_AFTER, vitals),
             leadership,
+            current: Current::default(),
             settings: settings.clone(),
             resource_metrics,
             budget,
@@ -88,8 +97,14 @@ impl Work {
         }
     }
 
-    /// A controller that remembers nothing yet.
-    pub(super) fn controller(&self) -> Controller {
+    /// A controller that remembers nothing yet; from now on the current one.
+    pub(super) fn controller(&self) -> Arc<Controller> {
+        let controller = Arc::new(self.new_controller());
+        *self.current.lock() = Arc::downgrade(&controller);
+        controller
+    }
+
+    fn new_controller(&self) -> Controller {
         Controller::new(
             self.cluster.clone(),
             self.resource_metrics.clone(),

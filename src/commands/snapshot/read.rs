@@ -240,7 +240,7 @@ mod tests {
         let settings = Settings::default();
         let at: Timestamp = "2026-01-05T08:00:33Z".parse()?;
         let seen = read(&clients(answers), &Key::new("shop", "web"), &settings, at).await?;
-        Ok(scenario(&seen, &settings))
+        Ok(scenario(&seen, None, &settings))
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::objects::{AUTOSCALER, POD, POD_METRICS, SCALE, keep, of_kind};
 use crate::duration;
+use crate::memory::Memory;
 use crate::settings::Settings;
 use crate::spec::{Key, ObjectRef};
 
@@ -29,8 +30,8 @@ pub(super) struct Seen {
     pub at: Timestamp,
 }
 
-/// The scenario file's content.
-pub(super) fn scenario(seen: &Seen, settings: &Settings) -> Value {
+/// The scenario file's content; `memory` is what the running controller remembers, where that is known.
+pub(super) fn scenario(seen: &Seen, memory: Option<&Memory>, settings: &Settings) -> Value {
     let mut failing: Map<String, Value> = seen
         .failing
         .iter()
@@ -71,13 +72,17 @@ pub(super) fn scenario(seen: &Seen, settings: &Settings) -> Value {
     if !failing.is_empty() {
         step["failing"] = failing.into();
     }
-    json!({
+    let mut file = json!({
         "name": format!("{}", seen.key),
         "about": "snapshot of a live autoscaler",
         "controller": controller(settings),
         "start": seen.at.to_string(),
         "steps": [step],
-    })
+    });
+    if let Some(memory) = memory {
+        file["memory"] = json!(memory);
+    }
+    file
 }
 
 fn controller(settings: &Settings) -> Value {
