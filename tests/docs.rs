@@ -40,6 +40,11 @@ fn parts(page: &str) -> (String, Vec<String>) {
         } else if fenced {
             code.push(line.trim_start_matches("$ ").to_owned());
         } else {
+            // Split over lines, a span would not be seen as one here.
+            assert!(
+                line.matches('`').count() % 2 == 0,
+                "a span of code does not end: {line}"
+            );
             for (at, part) in line.split('`').enumerate() {
                 match at % 2 {
                     0 => prose.push_str(part),
