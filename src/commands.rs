@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error.
 
 mod assembly;
+mod check;
 mod configuration;
 mod explain;
 mod flags;
@@ -20,8 +21,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{ArgMatches, Command};
 
-/// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a command ended, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// It was done, or what was asked holds: 0.
     Done,
@@ -93,6 +94,7 @@ pub fn main(
 
 fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit, Failure> {
     match matches.subcommand() {
+        Some(("check", matches)) => check::execute(matches, variables),
         Some(("replay", matches)) => replay::execute(matches),
         Some(("run", matches)) => wait(run::execute(matches, variables)),
         Some(("once", matches)) => wait(once::execute(matches, variables)),
@@ -120,6 +122,7 @@ pub fn command_line() -> Command {
         explain::definition(),
         snapshot::definition(),
         replay::definition(),
+        check::definition(),
         settings::definition(),
     ];
     Command::new("trimtab")

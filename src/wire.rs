@@ -9,7 +9,7 @@ mod query;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
@@ -58,6 +58,26 @@ pub fn request(method: Method, target: &str, body: Vec<u8>) -> Result<Request<Ve
         .header(header::ACCEPT, "application/json")
         .body(body)
         .map_err(|error| WireError::new(attempted, WireFailure::BadRequest, error.to_string()))
+}
+
+/// Writes `body`, which is of the media type `kind`, to `path`, and reads the whole answer.
+///
+/// # Errors
+///
+/// As [`request`] and [`send`].
+pub async fn write(
+    client: &Client,
+    method: Method,
+    path: &str,
+    kind: &'static str,
+    body: Vec<u8>,
+    limits: Limits,
+) -> Result<Bytes, WireError> {
+    let mut request = request(method, path, body)?;
+    request
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    send(client, request, limits).await
 }
 
 /// Sends `request` and reads the whole answer.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, header};
+use http::Method;
 use k8s_openapi::api::autoscaling::v1::Scale;
 use kube::Client;
 use serde_json::json;
@@ -88,16 +88,18 @@ pub async fn write_scale(
     time: Duration,
 ) -> Result<Written, ScaleWriteError> {
     let outcome = async {
-        let mut request = wire::request(Method::PATCH, &target.scale_path(), patch(from, to))?;
-        let kind = HeaderValue::from_static("application/json-patch+json");
-        request.headers_mut().insert(header::CONTENT_TYPE, kind);
-        let answer = wire::send(
+        let limits = Limits {
+            time,
+            bytes: SCALE_BYTES,
+        };
+        let kind = "application/json-patch+json";
+        let answer = wire::write(
             client,
-            request,
-            Limits {
-                time,
-                bytes: SCALE_BYTES,
-            },
+            Method::PATCH,
+            &target.scale_path(),
+            kind,
+            patch(from, to),
+            limits,
         )
         .await?;
         written(&answer, target)
@@ -190,7 +192,10 @@ mod tests {
                     request.uri().path(),
                     "/apis/apps/v1/namespaces/shop/deployments/web/scale"
                 );
-                assert_eq!(request.headers()[header::CONTENT_TYPE], "application/json-patch+json");
+                assert_eq!(
+                    request.headers()[http::header::CONTENT_TYPE],
+                    "application/json-patch+json"
+                );
                 let patch: Value =
                     serde_json::from_slice(&request.into_body().collect().await.unwrap().to_bytes()).unwrap();
                 assert_eq!(

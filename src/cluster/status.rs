@@ -4,7 +4,7 @@ pub mod budget;
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, header};
+use http::Method;
 use kube::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -83,18 +83,12 @@ pub async fn write_status(
     let Key { namespace, name } = key;
     let path = format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{name}/status");
     let outcome = async {
-        let mut request = wire::request(Method::PATCH, &path, patch(uid, status))?;
-        let kind = HeaderValue::from_static("application/merge-patch+json");
-        request.headers_mut().insert(header::CONTENT_TYPE, kind);
-        let answer = wire::send(
-            client,
-            request,
-            Limits {
-                time,
-                bytes: AUTOSCALER_BYTES,
-            },
-        )
-        .await?;
+        let limits = Limits {
+            time,
+            bytes: AUTOSCALER_BYTES,
+        };
+        let kind = "application/merge-patch+json";
+        let answer = wire::write(client, Method::PATCH, &path, kind, patch(uid, status), limits).await?;
         resource_version(&answer, &path)
     };
     outcome.await.map_err(|source| {
@@ -168,7 +162,10 @@ mod tests {
             async move {
                 let path = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/web/status";
                 assert_eq!(request.uri().path(), path);
-                assert_eq!(request.headers()[header::CONTENT_TYPE], "application/merge-patch+json");
+                assert_eq!(
+                    request.headers()[http::header::CONTENT_TYPE],
+                    "application/merge-patch+json"
+                );
                 let body = request.into_body().collect().await.unwrap().to_bytes();
                 let expected = json!({
                     "metadata": { "uid": "u-1" },

@@ -6,15 +6,25 @@ use crate::settings::{DECLARATIONS, Declaration, Section, Shape};
 
 /// Adds `--config` and the flags of `sections` to a command.
 pub(super) fn add(command: Command, sections: &[Section]) -> Command {
-    let config = Arg::new("config")
-        .long("config")
-        .value_name("FILE")
-        .help("The configuration file, YAML [env: TRIMTAB_CONFIG]")
-        .help_heading("Settings");
     let declarations = DECLARATIONS
         .iter()
         .filter(|declaration| sections.contains(&declaration.section));
-    command.arg(config).args(declarations.flat_map(of))
+    command.arg(config()).args(declarations.flat_map(of))
+}
+
+/// Adds `--config` and the flag of the one setting that the command reads.
+pub(super) fn add_one(command: Command, name: &str) -> Command {
+    command
+        .arg(config())
+        .args(Declaration::find(name).into_iter().flat_map(of))
+}
+
+fn config() -> Arg {
+    Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .help("The configuration file, YAML [env: TRIMTAB_CONFIG]")
+        .help_heading("Settings")
 }
 
 /// A setting's flag, and a hidden one for each of its other names, so that a mistake names the one that was typed.

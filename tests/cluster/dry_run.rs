@@ -25,7 +25,7 @@ async fn a_dry_run_prints_its_decisions_and_writes_nothing() {
             .lines()
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         let mut of_web = decided.filter(|line| line.to_string().contains(&key));
-        if of_web.any(|line| line["desired_replicas"] == 6) {
+        if of_web.any(|line| line["desiredReplicas"] == 6) {
             Ok(())
         } else {
             Err(log)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, header};
+use http::Method;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Client;
@@ -61,13 +61,7 @@ async fn send(client: &Client, method: Method, path: &str, body: Vec<u8>, limits
     } else {
         "application/json"
     };
-    let outcome = async {
-        let mut request = wire::request(method, path, body)?;
-        request
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        wire::send(client, request, limits).await
-    };
+    let outcome = async { wire::write(client, method, path, kind, body, limits).await };
     outcome.await.map(drop).map_err(|error: WireError| {
         match error.failure() {
             WireFailure::NotFound | WireFailure::Conflict => {

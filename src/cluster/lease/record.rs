@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, header};
+use http::Method;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease as LeaseObject, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
@@ -135,11 +135,7 @@ async fn write(
     object: &LeaseObject,
 ) -> Result<LeaseObject, WireError> {
     let body = serde_json::to_vec(object).expect("a Lease has string keys only");
-    let mut request = wire::request(method, path, body)?;
-    request
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let answer = wire::send(client, request, limits(settings)).await?;
+    let answer = wire::write(client, method, path, "application/json", body, limits(settings)).await?;
     decode(&answer, settings)
 }
 
