@@ -202,6 +202,7 @@ impl Controller {
         state.next_pass += 1;
         let report = PassReport {
             autoscalers: state.schedule.len(),
+            invalid: self.context.cluster.autoscalers.invalid(),
             gone: std::mem::take(&mut state.gone),
             ..PassReport::default()
         };

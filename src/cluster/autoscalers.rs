@@ -67,6 +67,11 @@ impl Autoscalers {
         self.known.read().is_empty()
     }
 
+    /// How many cannot be understood.
+    pub fn invalid(&self) -> usize {
+        self.known.read().values().filter(|known| known.spec.is_err()).count()
+    }
+
     /// Waits for changes, and takes all that there are: at most one for each autoscaler, sorted by key.
     ///
     /// For one taker; none is lost where the future is dropped before it is done. Each autoscaler that is there at the start is a change.
@@ -203,6 +208,8 @@ mod tests {
         autoscalers.apply(stored("web", "1", -1, 3));
         assert!(autoscalers.get(&web()).unwrap().spec.is_err());
         assert_eq!(autoscalers.changes().await, [Change::Added(web())]);
+        autoscalers.apply(stored("other", "2", 10, 3));
+        assert_eq!((autoscalers.invalid(), autoscalers.len()), (1, 2));
     }
 
     #[tokio::test]
