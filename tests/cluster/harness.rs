@@ -26,7 +26,7 @@ pub use autoscaler::{Autoscaler, utilization};
 pub use controller::{Controller, trimtab};
 pub use load::Load;
 pub use record::Record;
-pub use wait::{seconds, wait_until};
+pub use wait::{eventually, seconds, wait_until};
 pub use workload::{Workload, gadget_definition};
 
 /// A running control plane, started by `tests/cluster/up`.
@@ -38,14 +38,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster whose own autoscaler is off, so that trimtab takes its place: `$TRIMTAB_CLUSTER`, or where `up` puts it.
+    /// The cluster whose own autoscaler is off, so that trimtab takes its place: `$TEST_CLUSTER`, or where `up` puts it.
     pub async fn main() -> Cluster {
-        Cluster::at("TRIMTAB_CLUSTER", "run").await
+        Cluster::at("TEST_CLUSTER", "run").await
     }
 
-    /// The cluster with Kubernetes' own autoscaler, to compare with: `$TRIMTAB_REFERENCE_CLUSTER`.
+    /// The cluster with Kubernetes' own autoscaler, to compare with: `$TEST_REFERENCE_CLUSTER`.
     pub async fn reference() -> Cluster {
-        Cluster::at("TRIMTAB_REFERENCE_CLUSTER", "run-reference").await
+        Cluster::at("TEST_REFERENCE_CLUSTER", "run-reference").await
     }
 
     async fn at(variable: &str, folder: &str) -> Cluster {

@@ -69,8 +69,8 @@ struct Lives {
 
 impl Lives {
     fn new() -> Lives {
-        let seed = match std::env::var("TRIMTAB_TEST_SEED") {
-            Ok(text) => text.parse().expect("TRIMTAB_TEST_SEED is a number"),
+        let seed = match std::env::var("TEST_SEED") {
+            Ok(text) => text.parse().expect("TEST_SEED is a number"),
             Err(_) => u64::from(std::process::id()) * 7919,
         };
         Lives { seed, state: seed }

@@ -10,8 +10,9 @@ use super::{Cluster, Namespace};
 pub fn kustomization(cluster: &Cluster, folder: &str) -> Vec<Value> {
     let path = format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"));
     let text = cluster.kubectl(&["create", "--dry-run=client", "--output=json", "--kustomize", &path]);
-    let list: Value = serde_json::from_str(&text).expect("kubectl prints JSON");
-    list["items"].as_array().expect("a list of objects").clone()
+    // One after the other, not in a list.
+    let objects = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+    objects.collect::<Result<_, _>>().expect("kubectl prints JSON")
 }
 
 /// The rules of a kustomization's ClusterRole `trimtab`.

@@ -20,7 +20,7 @@ pub struct Controller {
 impl Controller {
     /// On the test's own namespace, as the administrator, with a sync every 2 s and no leader election; `flags` are added.
     ///
-    /// With `TRIMTAB_TEST_CONTROLLER=kubernetes` nothing is started: the same tests then show what Kubernetes' own
+    /// With `TEST_CONTROLLER=kubernetes` nothing is started: the same tests then show what Kubernetes' own
     /// autoscaler does, on a cluster that has it.
     pub fn on(namespace: &Namespace, flags: &[&str]) -> Controller {
         let kubeconfig = namespace.cluster.kubeconfig();
@@ -35,7 +35,7 @@ impl Controller {
             .folder()
             .join(format!("controller-{}.log", COUNT.fetch_add(1, Ordering::Relaxed)));
         let file = File::create(&log).expect("create the controller's log");
-        let mut command = match std::env::var("TRIMTAB_TEST_CONTROLLER").as_deref() {
+        let mut command = match std::env::var("TEST_CONTROLLER").as_deref() {
             Ok("kubernetes") => still(),
             _ => run(kubeconfig, flags),
         };
@@ -93,7 +93,10 @@ impl Drop for Controller {
 fn run(kubeconfig: &Path, flags: &[&str]) -> Command {
     let mut command = program();
     command.arg("run").arg("--kubeconfig").arg(kubeconfig);
-    command.args(["--horizontal-pod-autoscaler-sync-period=2s"]);
+    command.args([
+        "--horizontal-pod-autoscaler-sync-period=2s",
+        "--log-filter=info,trimtab=debug",
+    ]);
     if !flags.iter().any(|flag| flag.starts_with("--listen")) {
         command.arg("--listen=none");
     }

@@ -9,7 +9,7 @@ use kube::runtime::watcher::{Config, Event, watcher};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{Workload, wait_until};
+use super::{Namespace, Workload, eventually, wait_until};
 
 /// A count, and when it was first seen.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,7 @@ pub struct Change {
 
 /// The record of one workload, from the moment of its making until dropped.
 pub struct Record {
+    namespace: Namespace,
     start: Instant,
     changes: Arc<Mutex<Vec<Change>>>,
     task: JoinHandle<()>,
@@ -31,6 +32,7 @@ impl Record {
         let changes = Arc::new(Mutex::new(Vec::new()));
         let task = tokio::spawn(watch(workload.clone(), changes.clone()));
         let record = Record {
+            namespace: workload.namespace.clone(),
             start: Instant::now(),
             changes,
             task,
@@ -74,12 +76,18 @@ impl Record {
 
     /// The count is `wanted`, and stays so for `hold`; panics when that has not happened at the limit.
     pub async fn settles(&self, wanted: i32, hold: Duration, limit: Duration) {
-        wait_until(&format!("the count settles at {wanted}"), limit, async || {
+        let settled = eventually(limit, async || {
             let last = *self.changes().last().expect("a record begins with a count");
-            let settled = last.replicas == wanted && last.at.elapsed() >= hold;
-            if settled { Ok(()) } else { Err(self.to_string()) }
-        })
-        .await;
+            if last.replicas == wanted && last.at.elapsed() >= hold {
+                Ok(())
+            } else {
+                Err(())
+            }
+        });
+        if settled.await.is_err() {
+            let autoscalers = self.namespace.kubectl(&["describe", "hpa"]);
+            panic!("not settled at {wanted} within {limit:?}: {self}\n{autoscalers}");
+        }
     }
 }
 
