@@ -21,6 +21,8 @@ const PAGES: &[&str] = &[
     "CHANGELOG.md",
     "manifests/README.md",
     "tests/cluster/README.md",
+    "tests/conformance/FORMAT.md",
+    "tests/conformance/oracle/README.md",
 ];
 
 fn root() -> &'static Path {

@@ -1,6 +1,6 @@
 //! A decision and its write's outcome: the status, the Events, the new memory.
 //!
-//! Source: Kubernetes v1.36 `horizontal.go`, `reconcileAutoscaler`; specification sections 5.4, 5.6 and 6.
+//! Source: Kubernetes v1.36 `horizontal.go`, `reconcileAutoscaler`.
 
 use std::sync::Arc;
 

@@ -47,7 +47,7 @@ pub(super) enum Goal {
 /// Sums over samples, from which a usage comes.
 ///
 /// They wrap around as Kubernetes' do (64 bits; the sum times 100 does from 92 TB of memory over all pods on): it is not
-/// among the deviations, and the oracle's scenarios have it.
+/// among what the README says differs, and the oracle's scenarios have it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sums {
     used: i64,
