@@ -15,6 +15,7 @@ pub use status::{Condition, ConditionStatus, MetricStatus, MetricValue, Status};
 
 /// Everything that one decision is made from, apart from the spec, the memory and the time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Observation {
     /// The autoscaler's own status, as the API server has it.
     pub status: Status,
@@ -29,6 +30,7 @@ pub struct Observation {
 
 /// A scale target's scale.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Scale {
     /// The count asked for.
     pub spec_replicas: i32,
@@ -40,6 +42,7 @@ pub struct Scale {
 
 /// Why the scale is not known. All become `FailedGetScale`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ScaleFailure {
     /// The reference's `apiVersion` has more than one slash.
     BadApiVersion(String),
@@ -60,6 +63,7 @@ impl ScaleFailure {
 
 /// Why the scale's selector picks no pods.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum SelectorFailure {
     /// The scale has no selector.
     Absent,
@@ -76,6 +80,7 @@ pub enum SelectorFailure {
 
 /// What a decision needs of a pod.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Pod {
     /// The pod's name.
     pub name: Arc<str>,
@@ -117,6 +122,7 @@ pub struct ReadyCondition {
 
 /// What a pod's containers request. Shared by all pods of one template.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PodRequests {
     /// Containers and init containers, in the pod's order, init containers last.
     pub containers: Vec<ContainerRequests>,
@@ -139,6 +145,7 @@ pub struct ContainerRequests {
 
 /// A container's place in its pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ContainerKind {
     /// An ordinary container.
     Main,
@@ -164,6 +171,7 @@ impl ResourceList {
 
 /// One metric's answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Reading {
     /// Of a Resource, ContainerResource or Pods metric.
     PerPod(PodSamples),
@@ -177,6 +185,7 @@ pub enum Reading {
 
 /// Samples joined with the pods of the observation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PodSamples {
     /// One slot for each pod of [`Observation::pods`], in the same order; `None`: the source has no sample of it.
     pub of_pods: Vec<Option<Sample>>,

@@ -56,6 +56,7 @@ impl fmt::Display for Key {
 ///
 /// Holds what the validation of Kubernetes v1.36 allows; `min_replicas <= max_replicas`, and `metrics` is never empty.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Spec {
     /// Whose wish this is.
     pub key: Key,
@@ -179,6 +180,7 @@ impl MetricIdentifier {
 ///
 /// Source: Kubernetes v1.36 `horizontal.go`, `computeStatusFor…Metric`: which field wins differs by metric type.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum MetricTarget {
     /// Percent of the pods' requests, at least 1.
     Utilization(i32),
@@ -192,6 +194,7 @@ pub enum MetricTarget {
 
 /// How fast the count may change, and how long recommendations count, each way.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Behavior {
     /// Rules for a growing count.
     pub scale_up: ScalingRules,
@@ -201,6 +204,7 @@ pub struct Behavior {
 
 /// One direction's scaling rules.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ScalingRules {
     /// The stabilization window, 0 to 3600 s. `None` (scale down only): the controller's downscale stabilization.
     pub stabilization_window_seconds: Option<i32>,
@@ -232,6 +236,7 @@ pub enum SelectPolicy {
 
 /// One rate rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ScalingPolicy {
     /// What `value` counts.
     pub kind: PolicyKind,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::observe::{MetricFailure, MetricStatus, Scale, ScaleFailure, SelectorFailure};
 use crate::quantity::Milli;
@@ -62,11 +62,21 @@ pub struct MetricDerivation {
     pub pods: Vec<PodUse>,
     /// The calculation, as far as it got.
     pub calculation: Option<Calculation>,
-    /// The count that this metric asks for, or why it asks for none.
+    /// The count that this metric asks for, or why it asks for none. In JSON a number, or an object with `kind` and
+    /// `message`.
+    #[serde(serialize_with = "either")]
     pub proposal: Result<i32, MetricFailure>,
     /// What the autoscaler's status says of the metric.
     #[serde(skip)]
     pub status: MetricStatus,
+}
+
+/// A result without a word about which of both it is.
+fn either<T: Serialize, E: Serialize, S: Serializer>(result: &Result<T, E>, serializer: S) -> Result<S::Ok, S::Error> {
+    match result {
+        Ok(value) => value.serialize(serializer),
+        Err(error) => error.serialize(serializer),
+    }
 }
 
 /// One pod's part in a metric.
