@@ -157,7 +157,9 @@ fn the_architecture_has_every_room() {
     let (architecture, lib) = (read("ARCHITECTURE.md"), read("src/lib.rs"));
     let lines = architecture.lines().filter(|line| line.starts_with("| `"));
     let firsts: Vec<&str> = lines.filter_map(|line| line.split('|').nth(1)).collect();
-    let rooms = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let rooms = lib
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
     for room in rooms {
         let named = firsts.iter().any(|first| first.contains(&format!("`{room}`")));
         assert!(named, "{room} is not in the house of ARCHITECTURE.md");
