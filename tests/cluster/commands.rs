@@ -18,7 +18,7 @@ async fn once_explain_and_snapshot_tell_what_the_running_controller_decides() {
         "web",
         json!({"minReplicas": 2, "maxReplicas": 10, "metrics": [utilization("cpu", 50)]}),
     );
-    let _load = Load::on(&web, 600, 100);
+    let _load = Load::on(&web, 590, 100);
     let record = Record::of(&web).await;
     let _controller = Controller::on(&namespace, &[]);
     record.settles(6, HOLD, seconds(150)).await;

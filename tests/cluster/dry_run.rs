@@ -11,7 +11,7 @@ async fn a_dry_run_prints_its_decisions_and_writes_nothing() {
     let kubeconfig = namespace.account("reader", &cluster_role_rules(&cluster, "manifests/read-only"));
     let web = Workload::deployment(&namespace, "web", 3);
     let hpa = Autoscaler::by_kubectl(&web, &["--cpu-percent=50", "--min=2", "--max=10"]);
-    let _load = Load::on(&web, 600, 100);
+    let _load = Load::on(&web, 590, 100);
     let record = Record::of(&web).await;
     let controller = Controller::start(
         &namespace,

@@ -24,7 +24,7 @@ async fn killed_fifty_times_it_never_scales_down_before_its_window() {
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": window.as_secs()}},
         }),
     );
-    let load = Load::on(&web, 600, 100);
+    let load = Load::on(&web, 590, 100);
     let record = Record::of(&web).await;
     let mut lives = Lives::new();
 
@@ -43,7 +43,7 @@ async fn killed_fifty_times_it_never_scales_down_before_its_window() {
     survivor.kill();
 
     let quiet = Instant::now();
-    load.cpu(210);
+    load.cpu(290);
     for _ in 0..25 {
         let controller = Controller::on(&namespace, &[]);
         sleep(lives.next()).await;

@@ -13,7 +13,7 @@ async fn an_autoscaler_made_by_kubectl_scales_out_under_load_and_back_after_its_
     let namespace = Cluster::main().await.namespace("out-and-back").await;
     let web = Workload::deployment(&namespace, "web", 2);
     let hpa = Autoscaler::by_kubectl(&web, &["--cpu-percent=50", "--min=2", "--max=10"]);
-    let load = Load::on(&web, 600, 100);
+    let load = Load::on(&web, 590, 100);
     let record = Record::of(&web).await;
     let _controller = Controller::on(&namespace, &["--horizontal-pod-autoscaler-downscale-stabilization=20s"]);
 
@@ -67,7 +67,7 @@ async fn of_cpu_and_memory_the_one_that_asks_for_more_wins() {
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": 5}},
         }),
     );
-    let load = Load::on(&web, 300, 320);
+    let load = Load::on(&web, 290, 320);
     let record = Record::of(&web).await;
     let _controller = Controller::on(&namespace, &[]);
 
@@ -81,7 +81,7 @@ async fn of_cpu_and_memory_the_one_that_asks_for_more_wins() {
     assert_eq!(names, ["cpu", "memory"]);
     load.memory(70);
     record.settles(3, HOLD, seconds(120)).await;
-    load.cpu(700);
+    load.cpu(690);
     record.settles(7, HOLD, seconds(120)).await;
 }
 
@@ -103,13 +103,13 @@ async fn a_behavior_limits_how_fast_the_count_changes_each_way() {
             },
         }),
     );
-    let load = Load::on(&web, 600, 100);
+    let load = Load::on(&web, 590, 100);
     let record = Record::of(&web).await;
     let _controller = Controller::on(&namespace, &[]);
 
     hpa.says("ScalingLimited", "True/ScaleUpLimit", seconds(60)).await;
     record.settles(6, HOLD, seconds(150)).await;
-    load.cpu(200);
+    load.cpu(190);
     hpa.says("ScalingLimited", "True/ScaleDownLimit", seconds(60)).await;
     record.settles(2, HOLD, seconds(120)).await;
 

@@ -32,11 +32,11 @@ async fn a_stateful_set_is_scaled() {
     let namespace = namespace("stateful-set").await;
     let web = Workload::stateful_set(&namespace, "web", 2);
     quick(&web);
-    let load = Load::on(&web, 500, 100);
+    let load = Load::on(&web, 490, 100);
     let record = Record::of(&web).await;
     let _controller = Controller::on(&namespace, &[]);
     record.settles(5, HOLD, seconds(150)).await;
-    load.cpu(300);
+    load.cpu(290);
     record.settles(3, HOLD, seconds(120)).await;
 }
 
@@ -52,11 +52,11 @@ async fn a_custom_resource_with_a_scale_subresource_is_scaled() {
     ]);
     let (web, _gadgets_controller) = Workload::gadget(&namespace, "web", 2);
     quick(&web);
-    let load = Load::on(&web, 500, 100);
+    let load = Load::on(&web, 490, 100);
     let record = Record::of(&web).await;
     let _controller = Controller::on(&namespace, &[]);
     record.settles(5, HOLD, seconds(150)).await;
-    load.cpu(300);
+    load.cpu(290);
     record.settles(3, HOLD, seconds(120)).await;
 }
 
@@ -68,7 +68,7 @@ async fn a_rollout_in_the_middle_takes_no_capacity_away() {
         "minReadySeconds": 3, "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
     }))
     .await;
-    let load = Load::on(&web, 400, 100);
+    let load = Load::on(&web, 390, 100);
     let hpa = quick(&web);
     let record = Record::of(&web).await;
     let _controller = Controller::on(&namespace, &[]);
@@ -78,7 +78,7 @@ async fn a_rollout_in_the_middle_takes_no_capacity_away() {
     web.patch_spec(json!({"template": {"metadata": {"labels": {"version": "2"}}}}))
         .await;
     tokio::time::sleep(seconds(6)).await;
-    load.cpu(800);
+    load.cpu(790);
     record.settles(8, HOLD, seconds(180)).await;
     let changes = record.changes();
     assert!(
@@ -97,7 +97,7 @@ async fn two_autoscalers_on_one_target_leave_it_alone_until_one_is_gone() {
     let namespace = namespace("two-on-one").await;
     let web = Workload::deployment(&namespace, "web", 3);
     let (first, second) = (named(&web, "first"), named(&web, "second"));
-    let load = Load::on(&web, 300, 100);
+    let load = Load::on(&web, 290, 100);
     let record = Record::of(&web).await;
     let _controller = Controller::on(&namespace, &[]);
     first
@@ -108,7 +108,7 @@ async fn two_autoscalers_on_one_target_leave_it_alone_until_one_is_gone() {
         .await;
     first.tells("Warning", "AmbiguousSelector", seconds(10)).await;
 
-    load.cpu(700);
+    load.cpu(690);
     tokio::time::sleep(seconds(30)).await;
     assert_eq!(record.changes().len(), 1, "somebody scaled it: {record}");
 
@@ -122,7 +122,7 @@ async fn pods_without_requests_are_a_failed_metric_until_they_have_them() {
     let namespace = namespace("no-requests").await;
     let web = Workload::deployment_with(&namespace, "web", 3, json!({}));
     let hpa = quick(&web);
-    let _load = Load::on(&web, 600, 100);
+    let _load = Load::on(&web, 590, 100);
     let record = Record::of(&web).await;
     let _controller = Controller::on(&namespace, &[]);
     hpa.says("ScalingActive", "False/FailedGetResourceMetric", seconds(60))
@@ -155,7 +155,7 @@ async fn a_count_set_by_hand_is_taken_up_and_brought_back_into_the_limits() {
     let namespace = namespace("by-hand").await;
     let web = Workload::deployment(&namespace, "web", 4);
     let hpa = quick(&web);
-    let _load = Load::on(&web, 400, 100);
+    let _load = Load::on(&web, 390, 100);
     let record = Record::of(&web).await;
     let _controller = Controller::on(&namespace, &[]);
     hpa.says("ScalingActive", "True/ValidMetricFound", seconds(60)).await;

@@ -77,7 +77,7 @@ impl Drop for Fault<'_> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_server_killed_in_the_middle_of_scaling() {
     let cluster = Alone::without_hpa("api-killed").await;
-    let scene = scene(&cluster, "api-killed", 2, 600).await;
+    let scene = scene(&cluster, "api-killed", 2, 590).await;
     let mut controller = Controller::on(&scene.namespace, &[]);
     wait_until("it has begun", seconds(90), async || {
         if scene.record.now() > 2 {
@@ -99,7 +99,7 @@ async fn the_api_server_killed_in_the_middle_of_scaling() {
         "it dipped: {}",
         scene.record
     );
-    scene.load.cpu(300);
+    scene.load.cpu(290);
     scene.record.settles(3, HOLD, seconds(120)).await;
 }
 
@@ -107,7 +107,7 @@ async fn the_api_server_killed_in_the_middle_of_scaling() {
 async fn metrics_server_missing_then_there_then_gone_again() {
     let cluster = Alone::without_hpa("no-metrics").await;
     let fault = Fault::begin(&cluster, "metrics-server", "stop", "start");
-    let scene = scene(&cluster, "no-metrics", 3, 500).await;
+    let scene = scene(&cluster, "no-metrics", 3, 490).await;
     let _controller = Controller::on(&scene.namespace, &[]);
     scene
         .hpa
@@ -127,7 +127,7 @@ async fn metrics_server_missing_then_there_then_gone_again() {
         .await;
 
     let fault = Fault::begin(&cluster, "metrics-server", "stop", "start");
-    scene.load.cpu(200);
+    scene.load.cpu(190);
     scene
         .hpa
         .says("ScalingActive", "False/FailedGetResourceMetric", seconds(60))
@@ -146,7 +146,7 @@ async fn metrics_server_missing_then_there_then_gone_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_metrics_server_that_hangs_delays_no_other_autoscaler() {
     let cluster = Alone::without_hpa("metrics-hang").await;
-    let scene = scene(&cluster, "metrics-hang", 4, 400).await;
+    let scene = scene(&cluster, "metrics-hang", 4, 390).await;
     let other = Workload::deployment(&scene.namespace, "other", 2);
     let others = Autoscaler::by_kubectl(&other, &["--cpu-percent=50", "--min=2", "--max=10"]);
     let others_record = Record::of(&other).await;
@@ -169,7 +169,7 @@ async fn a_metrics_server_that_hangs_delays_no_other_autoscaler() {
     assert_eq!(scene.record.now(), 4, "{}", scene.record);
 
     fault.end();
-    scene.load.cpu(700);
+    scene.load.cpu(690);
     scene.record.settles(7, HOLD, seconds(150)).await;
     assert_eq!(scene.web.replicas().await, 7);
 }
@@ -177,9 +177,9 @@ async fn a_metrics_server_that_hangs_delays_no_other_autoscaler() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_without_streamed_lists() {
     let cluster = Alone::with_api_server_flags("no-watch-list", "--feature-gates=WatchList=false").await;
-    let scene = scene(&cluster, "no-watch-list", 2, 400).await;
+    let scene = scene(&cluster, "no-watch-list", 2, 390).await;
     let _controller = Controller::on(&scene.namespace, &[]);
     scene.record.settles(4, HOLD, seconds(150)).await;
-    scene.load.cpu(600);
+    scene.load.cpu(590);
     scene.record.settles(6, HOLD, seconds(150)).await;
 }

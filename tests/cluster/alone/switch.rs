@@ -19,21 +19,21 @@ async fn switching_to_trimtab_and_back_under_load_never_dips() {
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": 10}},
         }),
     );
-    let load = Load::on(&web, 400, 100);
+    let load = Load::on(&web, 390, 100);
     let record = Record::of(&web).await;
     record.settles(4, HOLD, seconds(120)).await;
 
     cluster.script("kubernetes-hpa", &["off"]);
     let controller = Controller::on(&namespace, &[]);
     hold(&record, 4).await;
-    load.cpu(600);
+    load.cpu(590);
     record.settles(6, HOLD, seconds(120)).await;
 
     let (status, _) = controller.terminate();
     assert!(status.success(), "{status}");
     cluster.script("kubernetes-hpa", &["on"]);
     hold(&record, 6).await;
-    load.cpu(800);
+    load.cpu(790);
     record.settles(8, HOLD, seconds(150)).await;
     assert!(
         record.first_fall(record.changes()[0].at).is_none(),

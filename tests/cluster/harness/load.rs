@@ -24,6 +24,9 @@ struct Wish {
 
 impl Load {
     /// `cpu_milli` and `memory_mi` are the totals over all pods.
+    ///
+    /// A total a little below a whole number of pods has one count at which an autoscaler comes to rest. A whole number
+    /// has two: at 7 pods for 600m and 100m each, utilization rounds up to 43 % of 50 %, which asks for 6.02, so for 7.
     pub fn on(workload: &Workload, cpu_milli: u32, memory_mi: u32) -> Load {
         let wish = Arc::new(Wish {
             cpu_milli: AtomicU32::new(cpu_milli),
