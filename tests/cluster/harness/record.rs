@@ -64,6 +64,18 @@ impl Record {
             .expect("a record begins with a count")
     }
 
+    /// The lowest count since then, the one that held at that moment among them.
+    pub fn lowest_since(&self, since: Instant) -> i32 {
+        let changes = self.changes();
+        let held = changes.iter().take_while(|change| change.at <= since).last();
+        let later = changes.iter().filter(|change| change.at > since);
+        held.into_iter()
+            .chain(later)
+            .map(|change| change.replicas)
+            .min()
+            .expect("a record begins with a count")
+    }
+
     /// The first time that the count fell, at or after `since`.
     pub fn first_fall(&self, since: Instant) -> Option<Change> {
         let changes = self.changes();
