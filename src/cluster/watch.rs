@@ -31,7 +31,8 @@ use trouble::Trouble;
 /// From the request for a watch to its first byte.
 const OPEN_PATIENCE: Duration = Duration::from_secs(30);
 
-/// A watch that says nothing for so long is taken for dead: API servers send a bookmark a minute.
+/// A watch that says nothing for so long is asked for again, at the same place: API servers send a bookmark a minute, but
+/// for a resource that never had an object. Whether the server is there shows in its answer to that.
 const SILENCE: Duration = Duration::from_secs(90);
 
 /// The same while the list is streamed: the server has everything at hand then.
@@ -328,10 +329,11 @@ impl<S: Store> Watch<S> {
     async fn follow(&mut self, mut lines: Lines) -> Result<(), Trouble> {
         let begun = Instant::now();
         loop {
-            let line = timeout(SILENCE, lines.next())
-                .await
-                .map_err(|_| Trouble::Silent(SILENCE))??;
-            let Some(line) = line else {
+            let Ok(line) = timeout(SILENCE, lines.next()).await else {
+                debug!(resource = %S::Object::COLLECTION, "Silent for long: watching anew");
+                return Ok(());
+            };
+            let Some(line) = line? else {
                 let early = begun.elapsed() < SHORTEST_WATCH;
                 return if early { Err(Trouble::Ended) } else { Ok(()) };
             };

@@ -43,6 +43,15 @@ async fn no_right_of_the_manifests_is_missing_and_none_is_unused() {
     // Its metric fails again and again, with the same words: that is what an Event's count is raised for.
     let poor = Workload::deployment_with(&namespace, "poor", 2, json!({}));
     let failing = Autoscaler::of(&poor, "poor", spec);
+    // Kinds that are watched only once an autoscaler names one.
+    for (api, kind) in [("apps/v1", "ReplicaSet"), ("v1", "ReplicationController")] {
+        namespace.apply(&json!({
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": kind.to_lowercase()},
+            "spec": {"scaleTargetRef": {"apiVersion": api, "kind": kind, "name": "nobody"}, "maxReplicas": 2},
+        }));
+    }
     let record = Record::of(&web).await;
 
     let place = "--leader-elect-resource-namespace=trimtab";
