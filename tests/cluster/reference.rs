@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use futures_util::future::{join, join_all};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerStatus;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -142,8 +143,11 @@ async fn the_same_load_settles_at_the_same_counts_as_under_kubernetes_own_autosc
             a.set(load(*pod_cpu_milli));
             b.set(load(*pod_cpu_milli));
         }
-        for (name, pod_cpu_milli, a, b) in &sides {
-            let (count, wanted) = (a.rest(load(*pod_cpu_milli)).await, b.rest(load(*pod_cpu_milli)).await);
+        let rests = sides
+            .iter()
+            .map(|(_, pod, a, b)| join(a.rest(load(*pod)), b.rest(load(*pod))));
+        let counts = join_all(rests).await;
+        for ((name, _, a, b), (count, wanted)) in sides.iter().zip(counts) {
             assert_eq!(
                 count, wanted,
                 "step {step} of {name}\ntrimtab:    {}\nKubernetes: {}",

@@ -42,15 +42,11 @@ async fn no_right_of_the_manifests_is_missing_and_none_is_unused() {
     Autoscaler::of(&gadget, "gadget", spec.clone());
     // Its metric fails again and again, with the same words: that is what an Event's count is raised for.
     let poor = Workload::deployment_with(&namespace, "poor", 2, json!({}));
-    let failing = Autoscaler::of(&poor, "poor", spec);
-    // Kinds that are watched only once an autoscaler names one.
-    for (api, kind) in [("apps/v1", "ReplicaSet"), ("v1", "ReplicationController")] {
-        namespace.apply(&json!({
-            "apiVersion": "autoscaling/v2",
-            "kind": "HorizontalPodAutoscaler",
-            "metadata": {"name": kind.to_lowercase()},
-            "spec": {"scaleTargetRef": {"apiVersion": api, "kind": kind, "name": "nobody"}, "maxReplicas": 2},
-        }));
+    let failing = Autoscaler::of(&poor, "poor", spec.clone());
+    // ReplicaSets and ReplicationControllers are watched only where they are targets.
+    for kind in ["ReplicaSet", "ReplicationController"] {
+        let name = kind.to_lowercase();
+        Autoscaler::of(&Workload::still(&namespace, kind, &name, 2), &name, spec.clone());
     }
     let record = Record::of(&web).await;
 

@@ -40,6 +40,29 @@ impl Workload {
         Workload::known(namespace, name, "StatefulSet", "statefulsets")
     }
 
+    /// A ReplicaSet or a ReplicationController without load.
+    pub fn still(namespace: &Namespace, kind: &str, name: &str, replicas: i32) -> Workload {
+        let labels = json!({"app": name});
+        let (kind, plural, selector) = match kind {
+            "ReplicaSet" => (
+                GroupVersionKind::gvk("apps", "v1", kind),
+                "replicasets",
+                json!({"matchLabels": labels}),
+            ),
+            _ => (GroupVersionKind::gvk("", "v1", kind), "replicationcontrollers", labels),
+        };
+        namespace.apply(&json!({
+            "apiVersion": kind.api_version(), "kind": kind.kind, "metadata": {"name": name},
+            "spec": {"replicas": replicas, "selector": selector, "template": template(name, json!({"cpu": "200m"}))},
+        }));
+        Workload {
+            namespace: namespace.clone(),
+            name: name.to_owned(),
+            kind,
+            plural,
+        }
+    }
+
     /// A custom resource with a scale subresource (see [`gadget_definition`]). Nothing in the cluster acts on it: the
     /// returned task is its controller, which keeps a ReplicaSet of the same size and tells the gadget's status.
     pub fn gadget(namespace: &Namespace, name: &str, replicas: i32) -> (Workload, tokio::task::JoinHandle<()>) {
