@@ -61,6 +61,7 @@ pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]
 
 fn as_text(replayed: &Replayed<'_>, forgetful: bool) -> String {
     let mut explained = text::explain(replayed.spec, replayed.decision);
+    explained.push_str(&text::conditions(&replayed.seen.status));
     if forgetful {
         explained.push_str(&not_known(replayed.spec));
     }

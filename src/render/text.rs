@@ -7,7 +7,7 @@ use crate::decide::derivation::{
     Branch, Calculation, Combined, Ignored, Limit, MetricDerivation, PodClass, PodUse, Stabilization, Unready, Usage,
     Verdict,
 };
-use crate::observe::{MetricStatus, MetricValue, SelectorFailure};
+use crate::observe::{Condition, MetricStatus, MetricValue, SelectorFailure, Status};
 use crate::spec::{Key, MetricTarget, PolicyKind, SelectPolicy, Spec};
 
 /// More pods than these are counted by class, with the first few named.
@@ -19,6 +19,21 @@ pub fn explain(spec: &Spec, decision: &Decision) -> String {
     // Writing to a String cannot fail.
     let _ = write_all(&mut out, spec, decision);
     out
+}
+
+/// The conditions that the autoscaler's status has now, a line each: what its controller said last, which may be
+/// another one, or may know of other autoscalers.
+pub fn conditions(status: &Status) -> String {
+    let line = |c: &Condition| {
+        format!(
+            "last said        {} {}, {}: {}\n",
+            c.kind,
+            c.status.as_str(),
+            c.reason,
+            c.message
+        )
+    };
+    status.conditions.iter().map(line).collect()
 }
 
 fn write_all(out: &mut String, spec: &Spec, decision: &Decision) -> fmt::Result {
@@ -272,5 +287,29 @@ pub(super) fn metric_in_short(metric: &MetricDerivation) -> String {
         }
         MetricTarget::Value(target) => format!("{}/{target}", shown(|c| c.value.map(|q| q.to_string()))),
         MetricTarget::Mismatched => "<unknown>/<invalid>".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::ConditionStatus;
+
+    #[test]
+    fn conditions_are_what_the_controller_said_last() {
+        let condition = Condition {
+            kind: "ScalingActive".into(),
+            status: ConditionStatus::False,
+            reason: "AmbiguousSelector".into(),
+            message: "pods by selector app=web are controlled by multiple HPAs: [shop/a shop/b]".into(),
+            last_transition: None,
+        };
+        let status = Status {
+            conditions: vec![condition],
+            ..Status::default()
+        };
+        let expected = "last said        ScalingActive False, AmbiguousSelector: pods by selector app=web are controlled by \
+                        multiple HPAs: [shop/a shop/b]\n";
+        assert_eq!(conditions(&status), expected);
     }
 }
