@@ -13,6 +13,7 @@ use crate::scaling::HOLD;
 
 /// The same workload and autoscaler on one of two clusters.
 struct Side {
+    workload: Workload,
     load: Load,
     record: Record,
     hpa: Autoscaler,
@@ -22,6 +23,7 @@ impl Side {
     async fn new(workload: &Workload, spec: &Value) -> Side {
         let hpa = Autoscaler::of(workload, &workload.name, spec.clone());
         Side {
+            workload: workload.clone(),
             load: Load::on(workload, 200, 128),
             record: Record::of(workload).await,
             hpa,
@@ -34,7 +36,8 @@ impl Side {
     }
 
     /// The count that it comes to rest at: longer than any window or period of these specs, the status has said that
-    /// count, of a usage that adds up to the load. So no lag of metrics is taken for rest, however slow the machine is.
+    /// count, of a usage that adds up to the load, and every pod has been sampled: one without a sample counts as idle, which
+    /// holds a rise back. So no lag of metrics is taken for rest, however slow the machine is.
     async fn rest(&self, (cpu_milli, memory_mi): (u32, u32)) -> i32 {
         let since = Cell::new(None);
         wait_until("the count comes to rest", seconds(200), async || {
@@ -48,8 +51,9 @@ impl Side {
                 .current_metrics
                 .as_ref()
                 .is_some_and(|metrics| !metrics.is_empty());
+            let sampled = self.workload.sampled_pods().await == usize::try_from(count).expect("no negative count");
             let (since_count, start) = since.get().unwrap_or((count, Instant::now()));
-            let holds = told && seen && cpu && memory && since_count == count;
+            let holds = told && seen && cpu && memory && sampled && since_count == count;
             since.set(holds.then_some((count, start)));
             let rests = holds && start.elapsed() >= seconds(14);
             if rests {

@@ -1,6 +1,6 @@
 //! Workloads whose pods use what their annotations say.
 
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::Namespace;
@@ -99,6 +99,16 @@ impl Workload {
             kind,
             plural,
         }
+    }
+
+    /// How many of its pods metrics-server has samples of; a pod that is gone may still be among them.
+    pub async fn sampled_pods(&self) -> usize {
+        let kind = GroupVersionKind::gvk("metrics.k8s.io", "v1beta1", "PodMetrics");
+        let resource = ApiResource::from_gvk_with_plural(&kind, "pods");
+        let client = self.namespace.cluster.client.clone();
+        let usages: Api<DynamicObject> = Api::namespaced_with(client, &self.namespace.name, &resource);
+        let own = ListParams::default().labels(&format!("app={}", self.name));
+        usages.list(&own).await.map_or(0, |list| list.items.len())
     }
 
     pub fn api(&self) -> Api<DynamicObject> {
