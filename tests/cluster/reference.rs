@@ -35,10 +35,12 @@ impl Side {
 
     /// The count that it comes to rest at: longer than any window or period of these specs, the status has said that
     /// count, of a usage that adds up to the load. So no lag of metrics is taken for rest, however slow the machine is.
+    /// A change is waited on until the pods that it made have metrics: two rounds; until then they count as idle.
     async fn rest(&self, (cpu_milli, memory_mi): (u32, u32)) -> i32 {
         let since = Cell::new(None);
         wait_until("the count comes to rest", seconds(200), async || {
-            let count = self.record.now();
+            let last = *self.record.changes().last().expect("a record begins with a count");
+            let count = last.replicas;
             let status = self.hpa.status().await;
             let told = status.desired_replicas == count && status.current_replicas == Some(count);
             let cpu = total(&status, "cpu").is_none_or(|milli| near(milli, f64::from(cpu_milli)));
@@ -51,7 +53,7 @@ impl Side {
             let (since_count, start) = since.get().unwrap_or((count, Instant::now()));
             let holds = told && seen && cpu && memory && since_count == count;
             since.set(holds.then_some((count, start)));
-            let rests = holds && start.elapsed() >= seconds(14);
+            let rests = holds && start.elapsed() >= seconds(14) && last.at.elapsed() >= seconds(27);
             if rests {
                 Ok(count)
             } else {
