@@ -80,7 +80,7 @@ async fn sync_valid(cx: &Context, answers: &ResourcePass, autoscaler: &Autoscale
         }
 
         // Few writes at a time; waiting for metrics takes no place.
-        let _place = if decision.write.is_some() {
+        let place = if decision.write.is_some() {
             cx.places.acquire().await.ok()
         } else {
             None
@@ -97,7 +97,7 @@ async fn sync_valid(cx: &Context, answers: &ResourcePass, autoscaler: &Autoscale
             ScaleTry::Conflict(_) if attempt < WRITE_TRIES => continue,
             ScaleTry::Conflict(problem) => (WriteOutcome::Failed(problem), ScaleWriteReport::Conflict),
         };
-        drop(_place);
+        drop(place);
         return end(cx, autoscaler, &sight, &decision, &outcome, wrote, memory).await;
     }
     blank(key, ErrorClass::Internal)

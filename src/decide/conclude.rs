@@ -262,7 +262,9 @@ impl Concluding<'_> {
                     self.spec.key
                 )));
             }
-            WriteOutcome::Written | WriteOutcome::NotDue => {
+            // Nobody tried: nothing is claimed.
+            WriteOutcome::NotDue => {}
+            WriteOutcome::Written => {
                 let text = format!("the scale target's scale was set to {}", write.to);
                 self.set(reasons::ABLE_TO_SCALE, True, reasons::SUCCEEDED_RESCALE, &text);
                 let message = format!("New size: {}; reason: {}", write.to, write.reason);

@@ -102,6 +102,17 @@ impl SourceError {
         }
     }
 
+    /// An answer whose reading broke off, by a panic or by the process's end.
+    pub fn broken_off(api: MetricsApi) -> Self {
+        Self {
+            api,
+            kind: FailureKind::BadAnswer,
+            message: "reading the answer broke off".to_owned(),
+            strains: false,
+            source: None,
+        }
+    }
+
     /// The failure that it means for a metric.
     pub fn failure(&self) -> MetricFailure {
         MetricFailure::new(self.kind, self.to_string())

@@ -181,7 +181,7 @@ impl Asker {
                 read(&body, &is_known_pod)
             } else {
                 let aside = tokio::task::spawn_blocking(move || read(&body, &is_known_pod));
-                aside.await.expect("reading an answer does not panic")
+                aside.await.map_err(|_| SourceError::broken_off(MetricsApi::Resource))?
             };
             usages.map_err(|error| SourceError::unreadable(MetricsApi::Resource, error))
         };
