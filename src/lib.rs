@@ -10,6 +10,7 @@
 //! - [`memory`]: what a decision must remember
 //! - [`decide`]: the decision, and why
 //! - [`render`]: a decision as others read it
+//! - [`promql`]: which PromQL answers for which metric, and how many questions become few queries
 //! - [`settings`]: the process's validated settings
 //!
 //! Then the outside world, and the loop over it:
@@ -32,6 +33,7 @@ pub mod duration;
 pub mod memory;
 pub mod metrics;
 pub mod observe;
+pub mod promql;
 pub mod quantity;
 pub mod render;
 pub mod selector;

@@ -9,4 +9,5 @@ pub mod decode;
 pub mod external;
 pub mod failure;
 pub mod guard;
+pub mod prometheus;
 pub mod resource;

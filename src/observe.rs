@@ -251,6 +251,14 @@ pub enum FailureKind {
     BadSelector,
     /// The proposal is not a number.
     NotANumber,
+    /// The value is NaN or infinite.
+    NotFinite,
+    /// Several series where one is needed.
+    Several,
+    /// The source does not understand the query.
+    BadQuery,
+    /// The source's query budget for this pass was used up.
+    OverBudget,
     /// No source for this kind of metric is configured.
     NoSource,
 }

@@ -14,6 +14,7 @@ mod mistake;
 mod nearest;
 pub mod reference;
 mod rules;
+pub mod sources;
 mod value;
 
 pub use declaration::{Declaration, Section};

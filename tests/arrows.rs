@@ -24,6 +24,7 @@ const ROOMS: &[&[&str]] = &[
     &["memory"],
     &["decide"],
     &["render"],
+    &["promql"],
     &["settings"],
     // Below here: the outside world.
     &["clock"],
@@ -37,7 +38,7 @@ const ROOMS: &[&[&str]] = &[
 
 /// The rooms of pure values.
 const CORE: &[&str] = &[
-    "quantity", "duration", "selector", "spec", "observe", "memory", "decide", "render", "settings",
+    "quantity", "duration", "selector", "spec", "observe", "memory", "decide", "render", "promql", "settings",
 ];
 
 /// What core rooms must not name, as paths of identifiers.
