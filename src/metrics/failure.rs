@@ -1,5 +1,6 @@
 //! Why a metric source gave no answer.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::decode::DecodeError;
@@ -43,15 +44,39 @@ impl MetricsApi {
     }
 }
 
+/// Who was asked, for messages.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SourceName {
+    /// A metrics API of Kubernetes.
+    Api(MetricsApi),
+    /// A Prometheus, by its name in the configuration.
+    Prometheus(Arc<str>),
+}
+
+impl fmt::Display for SourceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Api(api) => f.write_str(api.as_str()),
+            Self::Prometheus(name) => write!(f, "Prometheus {name}"),
+        }
+    }
+}
+
+impl From<MetricsApi> for SourceName {
+    fn from(api: MetricsApi) -> Self {
+        Self::Api(api)
+    }
+}
+
 /// A question to a metric source that has no answer. Shared by all autoscalers that wait for it, so cheap to clone.
 ///
 /// The texts are the same each time that the same thing happens: they go into conditions, and a status that differs is
 /// written.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("unable to fetch metrics from {}: {message}", api.as_str())]
+#[error("unable to fetch metrics from {asked}: {message}")]
 pub struct SourceError {
-    /// Which API was asked.
-    pub api: MetricsApi,
+    /// Who was asked.
+    pub asked: SourceName,
     /// The kind of failure.
     pub kind: FailureKind,
     /// What went wrong, and what to look at.
@@ -79,7 +104,7 @@ impl SourceError {
             _ => (FailureKind::Unavailable, true, format!("{said} ({})", api.remedy())),
         };
         Self {
-            api,
+            asked: api.into(),
             kind,
             message,
             strains,
@@ -94,7 +119,7 @@ impl SourceError {
             None => error.to_string(),
         };
         Self {
-            api,
+            asked: api.into(),
             kind: FailureKind::BadAnswer,
             message,
             strains: false,
@@ -103,9 +128,9 @@ impl SourceError {
     }
 
     /// An answer whose reading broke off, by a panic or by the process's end.
-    pub fn broken_off(api: MetricsApi) -> Self {
+    pub fn broken_off(asked: impl Into<SourceName>) -> Self {
         Self {
-            api,
+            asked: asked.into(),
             kind: FailureKind::BadAnswer,
             message: "reading the answer broke off".to_owned(),
             strains: false,

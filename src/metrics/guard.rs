@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use super::failure::{MetricsApi, SourceError};
+use super::failure::{SourceError, SourceName};
 use crate::observe::FailureKind;
 pub use breaker::{Admission, Breaker, BreakerSettings};
 
@@ -50,7 +50,7 @@ pub struct GuardCounts {
 /// Stands before a source and holds to its bounds.
 #[derive(Debug)]
 pub struct Guard {
-    api: MetricsApi,
+    asked: SourceName,
     settings: GuardSettings,
     places: Semaphore,
     state: Mutex<State>,
@@ -68,10 +68,10 @@ struct State {
 }
 
 impl Guard {
-    /// A guard of the source behind `api`; `seed` varies how long it rests.
-    pub fn new(api: MetricsApi, settings: GuardSettings, seed: u64) -> Self {
+    /// A guard of the source called `asked`; `seed` varies how long it rests.
+    pub fn new(asked: impl Into<SourceName>, settings: GuardSettings, seed: u64) -> Self {
         Self {
-            api,
+            asked: asked.into(),
             settings,
             places: Semaphore::new(settings.concurrency.max(1)),
             state: Mutex::new(State {
@@ -96,7 +96,7 @@ impl Guard {
         let trial = self.admitted().await?;
         let outcome = match timeout(self.settings.time, question).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(SourceError::timed_out(self.api, self.settings.time)),
+            Err(_) => Err(SourceError::timed_out(self.asked.clone(), self.settings.time)),
         };
         self.record(outcome.as_ref().err());
         drop(trial);
@@ -170,10 +170,10 @@ impl Drop for Trial<'_> {
 }
 
 impl SourceError {
-    fn timed_out(api: MetricsApi, limit: Duration) -> Self {
+    fn timed_out(asked: SourceName, limit: Duration) -> Self {
         let message = format!("no answer within {}", humantime::format_duration(limit));
         Self {
-            api,
+            asked,
             kind: FailureKind::TimedOut,
             message,
             strains: true,
@@ -189,6 +189,7 @@ mod tests {
     use futures_util::future::join_all;
 
     use super::*;
+    use crate::metrics::failure::MetricsApi;
 
     fn guard(concurrency: usize) -> Guard {
         Guard::new(
