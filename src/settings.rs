@@ -23,4 +23,4 @@ pub use file::FILE_MAX_BYTES;
 pub use layers::{Effective, Given, Item, Origin, Typed, resolve};
 pub use mistake::{Mistake, Mistakes};
 pub use nearest::nearest;
-pub use value::{Format, Listen, LogFilter, Shape};
+pub use value::{Folder, Format, Listen, LogFilter, Shape};

@@ -13,7 +13,7 @@ use super::declaration::{Declaration, Section, ascii, flag_name, variable_name};
 use super::gates::FeatureGates;
 use super::layers::Layers;
 use super::mistake::Mistakes;
-use super::value::{Format, Limit, Listen, LogFilter, Value};
+use super::value::{Folder, Format, Limit, Listen, LogFilter, Value};
 use crate::decide;
 
 const fn any<T: Value>() -> Limit<T> {
@@ -132,6 +132,12 @@ settings! {
         ///
         /// With names, a Role in each is enough instead of a ClusterRole.
         namespace: Vec<String> = "", any();
+
+        /// A folder of autoscalers' manifests, which are served as if they were objects of the cluster.
+        ///
+        /// HorizontalPodAutoscalers of autoscaling/v2, v1, v2beta2 and v2beta1, in files `*.yaml`, `*.yml` and `*.json` of the
+        /// folder and of its sub-folders. Looked at every 5 s, so that files may come, change and go while trimtab runs.
+        autoscalers: Option<Folder> = "", any();
 
         /// Ask for the lists that watches begin with as streams, which costs the API server far less.
         ///

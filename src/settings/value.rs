@@ -162,6 +162,21 @@ impl Value for PathBuf {
     }
 }
 
+/// The path of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder(pub PathBuf);
+
+impl Value for Folder {
+    const PLACEHOLDER: &'static str = "FOLDER";
+    const ALLOWED: &'static str = "the path of a folder";
+    fn read(items: &[&str]) -> Result<Self, (usize, String)> {
+        PathBuf::read(items).map(Self)
+    }
+    fn shown(&self) -> serde_json::Value {
+        self.0.shown()
+    }
+}
+
 /// A setting that may be left out, and has no default then.
 impl<T: Value> Value for Option<T> {
     const SHAPE: Shape = T::SHAPE;
