@@ -5,6 +5,7 @@
 //! logging and no async:
 //!
 //! - [`quantity`], [`duration`], [`selector`]: Kubernetes' and Go's notations, exact
+//! - [`yaml`]: YAML whose parts know where they stand
 //! - [`spec`]: what the user wants of an autoscaler
 //! - [`observe`]: what one sync sees
 //! - [`memory`]: what a decision must remember
@@ -42,3 +43,4 @@ pub mod sim;
 pub mod spec;
 pub mod telemetry;
 pub mod wire;
+pub mod yaml;

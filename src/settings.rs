@@ -11,7 +11,7 @@ mod file;
 pub mod gates;
 mod layers;
 mod mistake;
-mod nearest;
+
 pub mod reference;
 mod rules;
 pub mod sources;
@@ -22,5 +22,4 @@ pub use declared::{DECLARATIONS, Settings};
 pub use file::FILE_MAX_BYTES;
 pub use layers::{Effective, Given, Item, Origin, Typed, resolve};
 pub use mistake::{Mistake, Mistakes};
-pub use nearest::nearest;
 pub use value::{Folder, Format, Listen, LogFilter, Shape};

@@ -19,6 +19,7 @@ const ROOMS: &[&[&str]] = &[
     &["quantity"],
     &["duration"],
     &["selector"],
+    &["yaml"],
     &["spec"],
     &["observe"],
     &["memory"],
@@ -38,7 +39,7 @@ const ROOMS: &[&[&str]] = &[
 
 /// The rooms of pure values.
 const CORE: &[&str] = &[
-    "quantity", "duration", "selector", "spec", "observe", "memory", "decide", "render", "promql", "settings",
+    "quantity", "duration", "selector", "yaml", "spec", "observe", "memory", "decide", "render", "promql", "settings",
 ];
 
 /// What core rooms must not name, as paths of identifiers.

@@ -26,7 +26,10 @@ pub(super) fn definition() -> Command {
                 .help("A snapshot or scenario file to explain instead of the live cluster; by its own settings"),
         )
         .arg(snapshot::controller_argument().conflicts_with("file"));
-    flags::add(command, &[Section::Decisions, Section::Cluster, Section::Output])
+    flags::add(
+        command,
+        &[Section::Decisions, Section::Cluster, Section::Metrics, Section::Output],
+    )
 }
 
 pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit, Failure> {

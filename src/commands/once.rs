@@ -32,7 +32,10 @@ pub(super) fn definition() -> Command {
          Decides as a controller does that was just started: without what a running one remembers. Needs rights to get, list and \
          watch; writes nothing.",
     );
-    flags::add(command, &[Section::Decisions, Section::Cluster, Section::Output])
+    flags::add(
+        command,
+        &[Section::Decisions, Section::Cluster, Section::Metrics, Section::Output],
+    )
 }
 
 pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit, Failure> {

@@ -11,7 +11,8 @@ pub(super) fn definition() -> Command {
         .about("Print the settings that hold, and where each comes from")
         .long_about(
             "Print the settings that hold, and where each comes from.\n\n\
-             Takes all that `run` takes. The text is a configuration file that gives the same settings.",
+             Takes all that `run` takes. The text is a configuration file that gives the same settings, but for the values \
+             of headers, which are hidden. Prometheus Adapter's rules are read and checked, and not shown.",
         );
     flags::add(command, &Section::ALL)
 }
@@ -32,7 +33,15 @@ fn as_file(effective: &Effective) -> String {
         let (first, rest) = entry.split_once('\n').unwrap_or((&entry, ""));
         text.push_str(&format!("{first:<40} # {}\n{rest}", effective.origin(declaration.name)));
     }
+    for (name, block) in blocks(effective) {
+        text.push_str(&reference::block(name, &block));
+    }
     text
+}
+
+fn blocks(effective: &Effective) -> [(&'static str, serde_json::Value); 2] {
+    let settings = &effective.settings;
+    settings.sources.shown(settings.prometheus_url.is_some())
 }
 
 fn as_json(effective: &Effective) -> serde_json::Value {
@@ -40,5 +49,6 @@ fn as_json(effective: &Effective) -> serde_json::Value {
         let origin = effective.origin(declaration.name).to_string();
         (declaration.name.to_owned(), json!({ "value": value, "from": origin }))
     });
-    serde_json::Value::Object(all.collect())
+    let blocks = blocks(effective).map(|(name, block)| (name.to_owned(), json!({ "value": block })));
+    serde_json::Value::Object(all.chain(blocks).collect())
 }

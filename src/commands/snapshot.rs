@@ -24,7 +24,7 @@ pub(super) fn definition() -> Command {
         )
         .arg(name::argument().required(true))
         .arg(controller_argument());
-    flags::add(command, &[Section::Decisions, Section::Cluster])
+    flags::add(command, &[Section::Decisions, Section::Cluster, Section::Metrics])
 }
 
 /// The argument that names the running controller.

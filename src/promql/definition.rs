@@ -6,6 +6,13 @@ use std::time::Duration;
 use super::Template;
 use crate::quantity::Milli;
 
+/// The freshness limit where none is said: some scrapes may be lost, and a count still follows within minutes.
+pub const DEFAULT_FRESHNESS: Duration = Duration::from_secs(120);
+
+/// The range of the default CPU query's `rate`. It needs two samples: with the usual scrape interval of 30 s, that is with
+/// two lost in a row; with the largest usual one, a minute, with none lost. A longer one is slower to see load.
+pub const DEFAULT_WINDOW: Duration = Duration::from_secs(120);
+
 /// A metric by name, and how to ask a Prometheus for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Definition {
@@ -25,6 +32,76 @@ pub struct Definition {
     pub freshness: Option<Duration>,
     /// What stands for a value that is not there.
     pub missing: Missing,
+}
+
+impl Definition {
+    /// Why the query cannot answer for this, a sentence each: placeholders that stand for nothing here, results that could
+    /// not be told apart, a freshness limit that cannot be put into it.
+    pub fn problems(&self) -> Vec<String> {
+        let kind = self.answers.type_name();
+        let foreign: &[&str] = match &self.answers {
+            Answers::Pods { .. } => &["$object"],
+            Answers::Object { .. } => &["$pods"],
+            Answers::External => &["$pods", "$object"],
+            Answers::Resource { .. } => &["$object", "$selector"],
+        };
+        placeholders(self.template.text())
+            .filter(|placeholder| foreign.contains(placeholder))
+            .map(|placeholder| format!("{placeholder} stands for nothing with type {kind}"))
+            .collect()
+    }
+
+    /// Whether both would answer for one question of an autoscaler.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        if self.name != other.name {
+            return false;
+        }
+        match (&self.answers, &other.answers) {
+            (Answers::Pods { .. }, Answers::Pods { .. })
+            | (Answers::External, Answers::External)
+            | (Answers::Resource { .. }, Answers::Resource { .. }) => true,
+            (Answers::Object { kind: Some(one) }, Answers::Object { kind: Some(other) }) => one.overlaps(other),
+            (Answers::Object { .. }, Answers::Object { .. }) => true,
+            _ => false,
+        }
+    }
+}
+
+/// The placeholders of a template, in its order.
+fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        loop {
+            rest = &rest[rest.find('$')?..];
+            let end = rest[1..].find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let (word, after) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
+            if word.len() > 1 {
+                rest = after;
+                return Some(word);
+            }
+            // `$$` is a dollar, and begins nothing.
+            rest = rest.strip_prefix("$$").unwrap_or(&rest[1..]);
+        }
+    })
+}
+
+/// The query for `resource` where none is given: of what the kubelet's cAdvisor tells of containers. `None` for other
+/// resources than cpu and memory.
+///
+/// The container `POD` is the sandbox, and series without a container are sums of a pod or of a node. Of memory the largest
+/// counts where a container has several series: those of one that was restarted stand beside the new ones for a while.
+pub fn default_query(resource: &str, window: Duration) -> Option<String> {
+    let selector = r#"{namespace="$namespace",pod=~"$pods",container!="",container!="POD"}"#;
+    match resource {
+        "cpu" => Some(format!(
+            "sum by (namespace, pod, container) (rate(container_cpu_usage_seconds_total{selector}[{}]))",
+            range(window)
+        )),
+        "memory" => Some(format!(
+            "max by (namespace, pod, container) (container_memory_working_set_bytes{selector})"
+        )),
+        _ => None,
+    }
 }
 
 /// What a metric answers for.
@@ -64,6 +141,34 @@ pub struct ObjectKind {
     pub kind: Arc<str>,
 }
 
+/// A duration as PromQL writes it, to the millisecond.
+fn range(duration: Duration) -> String {
+    match duration.as_millis() {
+        millis if millis % 60_000 == 0 => format!("{}m", millis / 60_000),
+        millis if millis % 1_000 == 0 => format!("{}s", millis / 1_000),
+        millis => format!("{millis}ms"),
+    }
+}
+
+impl ObjectKind {
+    fn overlaps(&self, other: &Self) -> bool {
+        let groups_differ = matches!((&self.group, &other.group), (Some(one), Some(other)) if one != other);
+        self.kind.eq_ignore_ascii_case(&other.kind) && !groups_differ
+    }
+}
+
+impl Answers {
+    /// The name that autoscalers give the type.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Pods { .. } => "Pods",
+            Self::Object { .. } => "Object",
+            Self::External => "External",
+            Self::Resource { .. } => "Resource",
+        }
+    }
+}
+
 /// What stands for a value that is not there: a pod without a series, or an answer without one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Missing {
@@ -72,4 +177,65 @@ pub enum Missing {
     Fails,
     /// This value.
     Is(Milli),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definition(answers: Answers, query: &str) -> Definition {
+        Definition {
+            name: "qps".into(),
+            answers,
+            endpoint: "main".into(),
+            template: Template::parse(query).expect("it is a template"),
+            step: Duration::ZERO,
+            freshness: Some(DEFAULT_FRESHNESS),
+            missing: Missing::Fails,
+        }
+    }
+
+    fn object(kind: Option<(&str, Option<&str>)>) -> Definition {
+        let kind = kind.map(|(kind, group)| ObjectKind {
+            group: group.map(Arc::from),
+            kind: kind.into(),
+        });
+        definition(Answers::Object { kind }, "x")
+    }
+
+    #[test]
+    fn two_answer_for_one_question_where_their_kinds_may_be_one() {
+        let ingress = object(Some(("Ingress", Some("networking.k8s.io"))));
+        assert!(ingress.overlaps(&object(None)));
+        assert!(ingress.overlaps(&object(Some(("ingress", None)))));
+        assert!(!ingress.overlaps(&object(Some(("Ingress", Some("extensions"))))));
+        assert!(!ingress.overlaps(&object(Some(("Service", None)))));
+        assert!(!ingress.overlaps(&definition(Answers::External, "x")));
+    }
+
+    #[test]
+    fn placeholders_have_to_fit_the_type() {
+        let query = r#"x{namespace="$namespace",pod=~"$pods",a="$$object",$selector}"#;
+        let pods = Answers::Pods {
+            pod_label: "pod".into(),
+        };
+        assert_eq!(definition(pods, query).problems(), [""; 0]);
+        assert_eq!(
+            definition(Answers::External, query).problems(),
+            ["$pods stands for nothing with type External"]
+        );
+    }
+
+    #[test]
+    fn ranges_are_written_as_promql_reads_them() {
+        for (millis, text) in [
+            (120_000, "2m"),
+            (90_000, "90s"),
+            (1_500, "1500ms"),
+            (86_400_000, "1440m"),
+        ] {
+            assert_eq!(range(Duration::from_millis(millis)), text);
+        }
+        assert_eq!(default_query("nvidia.com/gpu", DEFAULT_WINDOW), None);
+    }
 }

@@ -10,6 +10,8 @@ pub enum Section {
     Decisions,
     /// How the Kubernetes API is reached.
     Cluster,
+    /// Where metrics come from.
+    Metrics,
     /// How the controller goes about its passes and writes.
     Controller,
     /// Which of several replicas decides.
@@ -22,9 +24,10 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order of the help.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Decisions,
         Self::Cluster,
+        Self::Metrics,
         Self::Controller,
         Self::LeaderElection,
         Self::Output,
@@ -36,6 +39,7 @@ impl Section {
         match self {
             Self::Decisions => "Decisions",
             Self::Cluster => "Cluster",
+            Self::Metrics => "Metrics",
             Self::Controller => "Controller",
             Self::LeaderElection => "Leader election",
             Self::Output => "Output",

@@ -13,6 +13,7 @@ use super::declaration::{Declaration, Section, ascii, flag_name, variable_name};
 use super::gates::FeatureGates;
 use super::layers::Layers;
 use super::mistake::Mistakes;
+use super::sources::{Sources, Url};
 use super::value::{Folder, Format, Limit, Listen, LogFilter, Value};
 use crate::decide;
 
@@ -51,6 +52,8 @@ macro_rules! settings {
         #[derive(Clone, Debug, PartialEq)]
         pub struct Settings {
             $($( $(#[doc = $help])+ pub $field: $type, )+)+
+            /// What the file's blocks `prometheus:` and `metrics:` say.
+            pub sources: Sources,
         }
 
         /// All settings, in the order of the help.
@@ -81,7 +84,7 @@ macro_rules! settings {
                     let declaration = declarations.next().expect("the table has a row for each field");
                     let $field = layers.read::<$type>(declaration, &$limit, mistakes);
                 )+)+
-                Some(Self { $($( $field: $field?, )+)+ })
+                Some(Self { $($( $field: $field?, )+)+ sources: Sources::default() })
             }
 
             /// Each setting's declaration and value, in the order of the help.
@@ -165,6 +168,25 @@ settings! {
 
         /// How many requests may be sent at once before `kube-api-qps` holds them back.
         kube_api_burst: NonZeroU32 = "30", any();
+    }
+    Metrics {
+        /// A Prometheus, or what speaks its HTTP API: short for the endpoint `default` of the block `prometheus`.
+        ///
+        /// The block can say how trimtab proves who it is, and how much it may ask.
+        prometheus_url: Option<Url> = "", any();
+
+        /// Prometheus Adapter's configuration file, or a ConfigMap that holds it: its rules then answer here, without the
+        /// adapter.
+        adapter_rules: Option<PathBuf> = "", any();
+
+        /// The endpoint of the block `prometheus` that the adapter's rules ask; the only one where none is named.
+        adapter_rules_prometheus: Option<String> = "", any();
+
+        /// Time between two looks at which series there are for the adapter's rules.
+        ///
+        /// A series that is new can be asked for after the next look. Only names are read, and nothing where each rule
+        /// names its one series.
+        adapter_rules_relist_interval: Duration = "1m", ABOVE_ZERO;
     }
     Controller {
         /// How many autoscalers are acted on at the same time.

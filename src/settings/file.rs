@@ -1,207 +1,134 @@
 //! The configuration file: one YAML mapping from settings to values.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
-
-use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Location, Spanned};
 
 use super::declaration::Declaration;
 use super::declared::DECLARATIONS;
 use super::layers::{Given, Item, Origin};
 use super::mistake::Mistakes;
-use super::nearest::nearest;
 use super::value::Shape;
+use crate::yaml::{self, Node, Place, Value, nearest};
 
-/// The largest file that is read: some hundred times what all settings together need.
+/// The largest file that is read: some hundred times what all settings together need, or 2,000 metrics.
 pub const FILE_MAX_BYTES: u64 = 1 << 20;
 
+/// The keys of the file that hold more than a setting: see [`sources`](super::sources).
+const BLOCKS: [&str; 2] = ["prometheus", "metrics"];
+
+/// What a file gives.
+#[derive(Default)]
+pub(super) struct FileLayer {
+    /// The settings.
+    pub settings: BTreeMap<&'static str, Given>,
+    /// The block `prometheus:`.
+    pub prometheus: Option<Node>,
+    /// The block `metrics:`.
+    pub metrics: Option<Node>,
+}
+
 /// Reads what `text`, the content of the file `path`, gives. Whatever is wrong with it becomes a mistake.
-pub(super) fn read(path: &str, text: &str, mistakes: &mut Mistakes) -> BTreeMap<&'static str, Given> {
+pub(super) fn read(path: &str, text: &str, mistakes: &mut Mistakes) -> FileLayer {
     let path: Arc<str> = path.into();
-    let place = |location: Location| Origin::File {
-        path: path.clone(),
-        line: location.line().max(1),
-        column: location.column().max(1),
-    };
-    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-    let document = match serde_saphyr::from_str_with_options::<Document>(text, options) {
-        Ok(document) => document,
-        Err(error) => {
+    let origin = |place: Place| Origin::of_place(&path, place);
+    let mut layer = FileLayer::default();
+    let entries = match yaml::parse(text) {
+        Ok(Node {
+            value: Value::Map(entries),
+            ..
+        }) => entries,
+        Ok(Node {
+            value: Value::Nothing, ..
+        }) => return layer,
+        Ok(node) => {
             mistakes.add(
-                place(error.location().unwrap_or(Location::UNKNOWN)),
+                origin(node.place),
                 None,
-                without_place(&error),
+                "the file is not a mapping from settings to values",
             );
-            return BTreeMap::new();
+            return layer;
+        }
+        Err(error) => {
+            mistakes.add(origin(error.place), None, error.problem);
+            return layer;
         }
     };
-    let mut layer: BTreeMap<&'static str, Given> = BTreeMap::new();
-    for (key, value) in document.0 {
-        let origin = place(key.referenced);
-        let Some(declaration) = Declaration::find(&key.value) else {
-            mistakes.add(origin, None, unknown_key(&key.value));
-            continue;
-        };
-        let items = match items(declaration.shape, &value, &place) {
-            Ok(items) => items,
-            Err((location, problem)) => {
-                mistakes.add(place(location), Some(declaration.name), problem);
-                continue;
-            }
-        };
-        if let Some(before) = layer.get(declaration.name) {
-            mistakes.add(
-                origin,
-                Some(declaration.name),
-                format!("is given twice, the first time at {}", before.origin),
-            );
-            continue;
+    for entry in entries {
+        match entry.key.as_str() {
+            "prometheus" => layer.prometheus = Some(entry.value),
+            "metrics" => layer.metrics = Some(entry.value),
+            _ => setting(&entry, &origin, &mut layer.settings, mistakes),
         }
-        layer.insert(declaration.name, Given { origin, items });
     }
     layer
 }
 
+fn setting(
+    entry: &yaml::Entry,
+    origin: &impl Fn(Place) -> Origin,
+    layer: &mut BTreeMap<&'static str, Given>,
+    mistakes: &mut Mistakes,
+) {
+    let place = origin(entry.place);
+    let Some(declaration) = Declaration::find(&entry.key) else {
+        mistakes.add(place, None, unknown_key(&entry.key));
+        return;
+    };
+    let items = match items(declaration.shape, &entry.value, origin) {
+        Ok(items) => items,
+        Err((at, problem)) => {
+            mistakes.add(origin(at), Some(declaration.name), problem);
+            return;
+        }
+    };
+    if let Some(before) = layer.get(declaration.name) {
+        mistakes.add(
+            place,
+            Some(declaration.name),
+            format!("is given twice, the first time at {}", before.origin),
+        );
+        return;
+    }
+    layer.insert(declaration.name, Given { origin: place, items });
+}
+
 fn unknown_key(key: &str) -> String {
-    match nearest(key, DECLARATIONS.iter().flat_map(Declaration::names)) {
+    match nearest(key, DECLARATIONS.iter().flat_map(Declaration::names).chain(BLOCKS)) {
         Some(near) => format!("unknown key {key:?}; did you mean {near:?}?"),
         None => format!("unknown key {key:?}; `trimtab settings` lists the keys that there are"),
     }
 }
 
-/// The parser's message without the position that it ends with: ours stands in front.
-fn without_place(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
-    let first = text.lines().next().unwrap_or_default();
-    // Advice to whoever calls the parser says nothing to whoever wrote the file.
-    let end = [" at line ", ", set DuplicateKeyPolicy"]
-        .iter()
-        .filter_map(|tail| first.find(tail))
-        .min();
-    first[..end.unwrap_or(first.len())].to_owned()
-}
-
 /// The value's single texts. A mapping gives `key=value`, which is how feature gates are written elsewhere.
-fn items(
-    shape: Shape,
-    value: &Spanned<Node>,
-    place: &impl Fn(Location) -> Origin,
-) -> Result<Vec<Item>, (Location, &'static str)> {
-    let item = |text: String, at: Location| Item {
+fn items(shape: Shape, node: &Node, origin: &impl Fn(Place) -> Origin) -> Result<Vec<Item>, (Place, &'static str)> {
+    let item = |text: String, at: Place| Item {
         text,
-        origin: place(at),
+        origin: origin(at),
     };
     let nested = "a value is nested too deeply";
-    match &value.value {
-        Node::Nothing => Ok(Vec::new()),
-        Node::Scalar(text) if shape == Shape::Many => Ok(text
-            .split(',')
-            .map(|text| item(text.to_owned(), value.referenced))
-            .collect()),
-        Node::Scalar(text) => Ok(vec![item(text.clone(), value.referenced)]),
-        Node::List(_) | Node::Map(_) if shape != Shape::Many => {
-            Err((value.referenced, "one value is wanted, without list or mapping"))
+    match &node.value {
+        Value::Nothing => Ok(Vec::new()),
+        Value::Scalar(text) if shape == Shape::Many => {
+            Ok(text.split(',').map(|text| item(text.to_owned(), node.place)).collect())
         }
-        Node::List(nodes) => nodes
+        Value::Scalar(text) => Ok(vec![item(text.clone(), node.place)]),
+        Value::List(_) | Value::Map(_) if shape != Shape::Many => {
+            Err((node.place, "one value is wanted, without list or mapping"))
+        }
+        Value::List(nodes) => nodes
             .iter()
             .map(|node| match &node.value {
-                Node::Scalar(text) => Ok(item(text.clone(), node.referenced)),
-                _ => Err((node.referenced, nested)),
+                Value::Scalar(text) => Ok(item(text.clone(), node.place)),
+                _ => Err((node.place, nested)),
             })
             .collect(),
-        Node::Map(entries) => entries
+        Value::Map(entries) => entries
             .iter()
-            .map(|(key, node)| match &node.value {
-                Node::Scalar(text) => Ok(item(format!("{}={text}", key.value), key.referenced)),
-                _ => Err((node.referenced, nested)),
+            .map(|entry| match &entry.value.value {
+                Value::Scalar(text) => Ok(item(format!("{}={text}", entry.key), entry.place)),
+                _ => Err((entry.value.place, nested)),
             })
             .collect(),
-    }
-}
-
-/// A whole file; an empty one gives nothing.
-struct Document(Vec<(Spanned<String>, Spanned<Node>)>);
-
-/// A YAML node, its scalars as text.
-enum Node {
-    Nothing,
-    Scalar(String),
-    List(Vec<Spanned<Node>>),
-    Map(Vec<(Spanned<String>, Spanned<Node>)>),
-}
-
-impl<'de> Deserialize<'de> for Document {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Node::deserialize(deserializer)? {
-            Node::Map(entries) => Ok(Self(entries)),
-            Node::Nothing => Ok(Self(Vec::new())),
-            Node::Scalar(_) | Node::List(_) => {
-                Err(de::Error::custom("the file is not a mapping from settings to values"))
-            }
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor)
-    }
-}
-
-struct NodeVisitor;
-
-impl<'de> Visitor<'de> for NodeVisitor {
-    type Value = Node;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a value, a list or a mapping")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
-        Ok(Node::Scalar(value.to_string()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
-        Ok(Node::Scalar(value.to_string()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
-        Ok(Node::Scalar(value.to_string()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
-        Ok(Node::Scalar(value.to_string()))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
-        Ok(Node::Scalar(value.to_owned()))
-    }
-
-    fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Nothing)
-    }
-
-    fn visit_none<E>(self) -> Result<Node, E> {
-        Ok(Node::Nothing)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut nodes: A) -> Result<Node, A::Error> {
-        let mut list = Vec::new();
-        while let Some(node) = nodes.next_element()? {
-            list.push(node);
-        }
-        Ok(Node::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
-        let mut map = Vec::new();
-        while let Some(entry) = entries.next_entry()? {
-            map.push(entry);
-        }
-        Ok(Node::Map(map))
     }
 }
 
@@ -219,7 +146,11 @@ mod tests {
         let mut mistakes = Mistakes::default();
         let layer = read("t.yaml", text, &mut mistakes);
         assert_eq!(mistakes, Mistakes::default());
-        layer[name].items.iter().map(|item| item.text.clone()).collect()
+        layer.settings[name]
+            .items
+            .iter()
+            .map(|item| item.text.clone())
+            .collect()
     }
 
     #[test]

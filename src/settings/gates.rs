@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::nearest::nearest;
 use super::value::{Shape, Value, parse_bool};
+use crate::yaml::nearest;
 
 /// The feature gates that decisions depend on. The default is Kubernetes v1.36's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

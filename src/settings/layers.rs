@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::declaration::Declaration;
 use super::declared::{DECLARATIONS, Settings};
 use super::mistake::Mistakes;
-use super::nearest::nearest;
 use super::value::{Limit, Shape, Value};
-use super::{file, rules};
+use super::{file, rules, sources};
+use crate::yaml::{Place, nearest};
 
 /// Where a value was given; the weakest first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +29,17 @@ pub enum Origin {
     Variable(String),
     /// By this flag, its dashes left out.
     Flag(String),
+}
+
+impl Origin {
+    /// In the file `path`, at `place`.
+    pub(super) fn of_place(path: &Arc<str>, place: Place) -> Self {
+        Self::File {
+            path: path.clone(),
+            line: place.line,
+            column: place.column,
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -132,8 +143,11 @@ impl Effective {
 pub fn resolve(typed: &Typed) -> Result<Effective, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut layers = Layers::default();
+    let mut blocks = sources::Blocks::default();
     if let Some((path, text)) = &typed.file {
-        layers.0.push(file::read(path, text, &mut mistakes));
+        let layer = file::read(path, text, &mut mistakes);
+        blocks = sources::Blocks::new(path, layer.prometheus, layer.metrics);
+        layers.0.push(layer.settings);
     }
     let (variables, warnings) = variables(&typed.variables);
     layers.0.push(variables);
@@ -145,6 +159,7 @@ pub fn resolve(typed: &Typed) -> Result<Effective, Mistakes> {
         origins: layers.origins(),
         warnings,
     };
+    effective.settings.sources = blocks.read(&effective, &mut mistakes);
     rules::check(&effective, &mut mistakes);
     effective.warnings.extend(rules::warnings(&effective));
     if mistakes.0.is_empty() {

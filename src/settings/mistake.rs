@@ -4,21 +4,22 @@ use std::fmt;
 
 use super::declaration::Declaration;
 use super::layers::{Item, Origin};
+use crate::yaml::shortened;
 
 /// One mistake, and where it was made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Mistake {
     /// Where.
     pub origin: Origin,
-    /// The setting, where there is one.
-    pub setting: Option<&'static str>,
+    /// The setting, where there is one; of a block, the keys that lead to it.
+    pub setting: Option<String>,
     /// What is wrong, and what would be right.
     pub problem: String,
 }
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.origin, self.setting) {
+        match (&self.origin, &self.setting) {
             // A flag's and a variable's own name say which setting is meant.
             (origin @ Origin::File { .. }, Some(setting)) => write!(f, "{origin}: {setting}: {}", self.problem),
             (origin, _) => write!(f, "{origin}: {}", self.problem),
@@ -43,16 +44,20 @@ impl fmt::Display for Mistakes {
 }
 
 impl Mistakes {
-    pub(super) fn add(&mut self, origin: Origin, setting: Option<&'static str>, problem: impl Into<String>) {
+    pub(super) fn add(&mut self, origin: Origin, setting: Option<&str>, problem: impl Into<String>) {
         self.0.push(Mistake {
             origin,
-            setting,
+            setting: setting.map(str::to_owned),
             problem: problem.into(),
         });
     }
 
     pub(super) fn bad_value(&mut self, declaration: &Declaration, item: &Item, problem: &str) {
-        let problem = format!("{:?} {problem}; allowed: {}", item.text, declaration.allowed);
+        let problem = format!(
+            "{:?} {problem}; allowed: {}",
+            shortened(&item.text),
+            declaration.allowed
+        );
         self.add(item.origin.clone(), Some(declaration.name), problem);
     }
 

@@ -101,6 +101,52 @@ pub fn entry(name: &str, value: &serde_json::Value) -> String {
     }
 }
 
+/// A block of the file, in lines; nothing for an empty one.
+pub fn block(name: &str, value: &serde_json::Value) -> String {
+    let mut text = String::new();
+    if value.as_object().is_some_and(|entries| !entries.is_empty()) {
+        write_nested(&mut text, name, value, 0);
+    }
+    text
+}
+
+fn write_nested(text: &mut String, name: &str, value: &serde_json::Value, depth: usize) {
+    let indent = "  ".repeat(depth);
+    let name = if is_plain(name) {
+        name.to_owned()
+    } else {
+        format!("{name:?}")
+    };
+    match value {
+        serde_json::Value::Object(entries) if !entries.is_empty() => {
+            let _ = writeln!(text, "{indent}{name}:");
+            for (key, value) in entries {
+                write_nested(text, key, value, depth + 1);
+            }
+        }
+        serde_json::Value::Array(items) if items.iter().all(serde_json::Value::is_object) => {
+            let _ = writeln!(text, "{indent}{name}:");
+            for item in items.iter().filter_map(serde_json::Value::as_object) {
+                let mut lines = String::new();
+                for (key, value) in item {
+                    write_nested(&mut lines, key, value, depth + 2);
+                }
+                // The first line of an item has a dash in its indentation.
+                let at = 2 * depth + 2;
+                lines.replace_range(at..=at, "-");
+                text.push_str(&lines);
+            }
+        }
+        serde_json::Value::String(value) if is_plain(value) => {
+            let _ = writeln!(text, "{indent}{name}: {value}");
+        }
+        // JSON is YAML.
+        value => {
+            let _ = writeln!(text, "{indent}{name}: {value}");
+        }
+    }
+}
+
 /// Whether YAML reads `text` as itself without quotes.
 fn is_plain(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())

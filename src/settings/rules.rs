@@ -4,6 +4,7 @@ use super::declared::Settings;
 use super::duration::print;
 use super::layers::{Effective, Origin};
 use super::mistake::Mistakes;
+use super::sources::Credentials;
 
 pub(super) fn check(effective: &Effective, mistakes: &mut Mistakes) {
     let settings = &effective.settings;
@@ -44,6 +45,48 @@ pub(super) fn check(effective: &Effective, mistakes: &mut Mistakes) {
             ("dry-run", "false"),
         );
     }
+    check_adapter_rules(effective, mistakes);
+}
+
+/// The adapter's rules need one endpoint to ask.
+fn check_adapter_rules(effective: &Effective, mistakes: &mut Mistakes) {
+    let settings = &effective.settings;
+    let names: Vec<&str> = settings.sources.prometheus.keys().map(|name| &**name).collect();
+    let (setting, problem) = match (&settings.adapter_rules, &settings.adapter_rules_prometheus) {
+        (None, None) => return,
+        (None, Some(_)) => (
+            "adapter-rules-prometheus",
+            "does nothing without adapter-rules".to_owned(),
+        ),
+        (Some(_), Some(name)) if names.contains(&name.as_str()) => return,
+        (Some(_), None) if names.len() == 1 => return,
+        (Some(_), Some(name)) => (
+            "adapter-rules-prometheus",
+            format!("{name:?} is not an endpoint; {}", known_endpoints(&names)),
+        ),
+        (Some(_), None) if names.is_empty() => (
+            "adapter-rules",
+            "needs a Prometheus to ask: set prometheus-url, or the block prometheus in the configuration file"
+                .to_owned(),
+        ),
+        (Some(_), None) => (
+            "adapter-rules",
+            format!(
+                "there are several endpoints ({}): say which one to ask with adapter-rules-prometheus",
+                names.join(", ")
+            ),
+        ),
+    };
+    mistakes.add(effective.origin(setting).clone(), Some(setting), problem);
+}
+
+/// The end of a sentence about an endpoint that there is not.
+pub(super) fn known_endpoints(names: &[&str]) -> String {
+    if names.is_empty() {
+        "there is none: set prometheus-url, or the block prometheus in the configuration file".to_owned()
+    } else {
+        format!("known are {}", names.join(", "))
+    }
 }
 
 pub(super) fn warnings(effective: &Effective) -> Vec<String> {
@@ -52,6 +95,13 @@ pub(super) fn warnings(effective: &Effective) -> Vec<String> {
     if settings.kube_api_qps == 0 && settings.kube_api_burst != Settings::default().kube_api_burst {
         let origin = effective.origin("kube-api-burst");
         warnings.push(format!("{origin}: kube-api-burst does nothing while kube-api-qps is 0"));
+    }
+    for (name, endpoint) in &settings.sources.prometheus {
+        if endpoint.credentials != Credentials::None && endpoint.url.starts_with("http:") {
+            warnings.push(format!(
+                "prometheus.{name}: credentials are sent unencrypted, since the url begins with http:"
+            ));
+        }
     }
     warnings
 }

@@ -1,12 +1,23 @@
 //! Where metrics come from besides the metrics APIs: the blocks `prometheus:` and `metrics:` of the configuration file.
 
+mod endpoint;
+mod metric;
+mod shown;
+mod url;
+
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use url::Url;
+
+use super::layers::{Effective, Origin};
+use super::mistake::Mistakes;
 use crate::promql::Definition;
+use crate::yaml::{self, Node};
 
 /// Prometheus endpoints, and the metrics that they answer for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,9 +29,9 @@ pub struct Sources {
 }
 
 /// A server that speaks Prometheus' HTTP API.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Endpoint {
-    /// Its address, `http` or `https`, with a path where it has one.
+    /// Its address, `http` or `https`, with a path where it has one, and without a slash at the end.
     pub url: String,
     /// PEM certificates of the authorities to trust, instead of the system's.
     pub ca_file: Option<PathBuf>,
@@ -68,3 +79,98 @@ pub enum Credentials {
         password_file: PathBuf,
     },
 }
+
+/// The time for one query. Prometheus itself gives up after two minutes; a sync period is 15 s.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most queries of a pass: far above what merged queries need, far below what hurts a Prometheus.
+const QUERIES_PER_PASS: NonZeroU32 = NonZeroU32::new(100).expect("it is not 0");
+
+/// The most queries at a time: Prometheus evaluates 20 at a time by default, for all who ask.
+const QUERIES_IN_FLIGHT: NonZeroU32 = NonZeroU32::new(4).expect("it is not 0");
+
+impl Endpoint {
+    /// The endpoint at `url`, all else at its default.
+    pub fn new(url: &Url) -> Self {
+        Self {
+            url: url.as_str().to_owned(),
+            ca_file: None,
+            client_certificate: None,
+            credentials: Credentials::None,
+            headers: BTreeMap::new(),
+            query_parameters: BTreeMap::new(),
+            timeout: TIMEOUT,
+            queries_per_pass: QUERIES_PER_PASS,
+            queries_in_flight: QUERIES_IN_FLIGHT,
+        }
+    }
+}
+
+/// Without the headers' values, which may be anything that a proxy asks for.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("url", &self.url)
+            .field("headers", &self.headers.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sources {
+    /// As the file's blocks would say it, every default written out: `prometheus`, then `metrics`. The values of headers are
+    /// left out, and so is the endpoint of the setting `prometheus-url` where it is a `shorthand` for one.
+    pub fn shown(&self, shorthand: bool) -> [(&'static str, serde_json::Value); 2] {
+        [
+            ("prometheus", shown::endpoints(self, shorthand)),
+            ("metrics", shown::metrics(self)),
+        ]
+    }
+}
+
+/// The blocks as they stand in the file, before they are read.
+#[derive(Default)]
+pub(super) struct Blocks {
+    path: Arc<str>,
+    prometheus: Option<Node>,
+    metrics: Option<Node>,
+}
+
+impl Blocks {
+    pub(super) fn new(path: &str, prometheus: Option<Node>, metrics: Option<Node>) -> Self {
+        Self {
+            path: path.into(),
+            prometheus,
+            metrics,
+        }
+    }
+
+    /// What they say, together with the setting `prometheus-url`.
+    pub(super) fn read(&self, effective: &Effective, mistakes: &mut Mistakes) -> Sources {
+        let mut found = Vec::new();
+        let mut prometheus = match &self.prometheus {
+            Some(node) => endpoint::read(node, &mut found),
+            None => BTreeMap::new(),
+        };
+        if let Some(url) = &effective.settings.prometheus_url {
+            let before = prometheus.insert(DEFAULT.into(), Endpoint::new(url));
+            if before.is_some() {
+                mistakes.add(
+                    effective.origin("prometheus-url").clone(),
+                    Some("prometheus-url"),
+                    format!("is short for the endpoint {DEFAULT:?}, which the block prometheus has as well"),
+                );
+            }
+        }
+        let metrics = match &self.metrics {
+            Some(node) => metric::read(node, &prometheus, &mut found),
+            None => Vec::new(),
+        };
+        for yaml::Mistake { place, path, problem } in found {
+            mistakes.add(Origin::of_place(&self.path, place), Some(&path), problem);
+        }
+        Sources { prometheus, metrics }
+    }
+}
+
+/// The endpoint that `prometheus-url` gives.
+const DEFAULT: &str = "default";

@@ -218,7 +218,7 @@ impl Value for Vec<String> {
 }
 
 /// RFC 1123, as Kubernetes checks the names of namespaces (apimachinery's `IsDNS1123Label`).
-fn is_label(name: &str) -> bool {
+pub(super) fn is_label(name: &str) -> bool {
     let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let inner = name.bytes().all(|b| letter(b) || b == b'-');
     inner && name.len() <= 63 && name.bytes().next().is_some_and(letter) && name.bytes().last().is_some_and(letter)
