@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 #[path = "../fuzz/bodies/manifest.rs"]
 mod manifest;
+#[path = "../fuzz/bodies/prometheus_answer.rs"]
+mod prometheus_answer;
 #[path = "../fuzz/bodies/quantity.rs"]
 mod quantity;
 #[path = "../fuzz/bodies/scenario.rs"]
@@ -15,6 +17,9 @@ mod selector;
 
 /// A manifest with every field.
 const MANIFEST: &str = include_str!("../fuzz/seeds/manifest.json");
+
+/// An instant query's answer, with every field.
+const ANSWER: &str = include_str!("../fuzz/seeds/prometheus_answer.json");
 
 /// Three steps of an autoscaler's life.
 const SCENARIO: &str = include_str!("../fuzz/seeds/scenario.json");
@@ -66,6 +71,11 @@ proptest! {
     }
 
     #[test]
+    fn prometheus_answers(text in prop_oneof![1 => ".*", 9 => bent(ANSWER)]) {
+        prometheus_answer::check(&text);
+    }
+
+    #[test]
     fn scenarios(text in prop_oneof![1 => ".*", 9 => bent(SCENARIO)]) {
         scenario::check(&text);
     }
@@ -75,6 +85,12 @@ proptest! {
 fn the_unbent_manifest_is_an_autoscaler() {
     let object = serde_json::from_str(MANIFEST).unwrap();
     trimtab::spec::Spec::from_manifest(&object, &Default::default()).unwrap();
+}
+
+#[test]
+fn the_unbent_answer_has_two_series() {
+    let answer = trimtab::metrics::prometheus::answer::decode(ANSWER).unwrap();
+    assert_eq!((answer.series.len(), answer.warnings.len()), (2, 1));
 }
 
 #[test]

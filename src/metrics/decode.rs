@@ -157,6 +157,11 @@ pub(crate) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 pub(crate) struct Pairs<'a, V>(Vec<(Text<'a>, V)>);
 
 impl<'a, V> Pairs<'a, V> {
+    /// No pairs.
+    pub(crate) fn empty() -> Self {
+        Self(Vec::new())
+    }
+
     /// Sorted by key; of several equal keys the last, as in Go.
     pub(crate) fn sorted(self) -> Vec<(Cow<'a, str>, V)> {
         let mut pairs: Vec<_> = self.0.into_iter().map(|(key, value)| (key.0, value)).collect();

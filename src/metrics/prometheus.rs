@@ -1,5 +1,10 @@
 //! Prometheus, and whatever speaks its API, asked directly: no adapter between.
 
+pub mod answer;
+mod endpoint;
+#[cfg(test)]
+mod fake;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;

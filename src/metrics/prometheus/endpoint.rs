@@ -1,0 +1,345 @@
+//! One server that speaks Prometheus' HTTP API: how it is reached, who we are to it, and one bounded question at a time.
+
+mod failure;
+mod files;
+#[cfg(test)]
+mod tests;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use prometheus_http_query::Client;
+use reqwest::{Certificate, Identity, Response, Url, redirect};
+use tokio::time::Instant;
+use tracing::warn;
+
+use self::files::Files;
+use super::EndpointError;
+use super::answer::{self, Answer, AnswerError};
+use crate::settings::sources::{self, Credentials};
+pub(super) use failure::{QueryError, QueryFailure};
+
+/// The largest answer, after decompression: 150 000 pods (Kubernetes' own limit) of four containers at 200 bytes.
+const ANSWER_BYTES: usize = 128 * 1024 * 1024;
+
+/// The most that is read of an answer that says no.
+const REFUSAL_BYTES: usize = 64 * 1024;
+
+/// Larger answers are decoded beside the event loop: 1 MiB takes some milliseconds.
+const DECODE_ASIDE_BYTES: usize = 1024 * 1024;
+
+/// The time for a connection, TLS included; less where the time for a query is less.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// How often files are read again at most: a rotated secret is known at the next pass.
+const FILES_EVERY: Duration = Duration::from_secs(1);
+
+/// The most names of series that one listing may give: adapters' rules name them by the hundred.
+const NAMES: usize = 100_000;
+
+/// The longest query that is sent by GET, to a server that takes no POST: many refuse lines of more than 8 KiB, and a
+/// query grows in a URL by half.
+pub(super) const GET_BYTES: usize = 4 * 1024;
+
+/// A server, and how to reach it.
+pub(super) struct Endpoint {
+    name: Arc<str>,
+    settings: sources::Endpoint,
+    url: Url,
+    /// Further query parameters.
+    parameters: Vec<(&'static str, String)>,
+    link: Mutex<Link>,
+    /// It takes no POST.
+    by_get: AtomicBool,
+}
+
+/// A client made from the files as they stood.
+struct Link {
+    client: Client,
+    files: Files,
+    read: Instant,
+    /// Why what stands in the files now is not in use.
+    problem: Option<String>,
+}
+
+impl Endpoint {
+    /// The server that `settings` describe. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// An address, header or file that cannot be used.
+    pub(super) fn new(name: &Arc<str>, settings: &sources::Endpoint) -> Result<Self, EndpointError> {
+        // Without a provider of cryptography the HTTP client panics. An error says that there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let bad = |message: String| EndpointError {
+            endpoint: name.clone(),
+            message,
+        };
+        let url = address(&settings.url).map_err(bad)?;
+        let files = Files::read(settings).map_err(|error| bad(error.to_string()))?;
+        let link = Link {
+            client: client(settings, &url, &files).map_err(bad)?,
+            files,
+            read: Instant::now(),
+            problem: None,
+        };
+        // prometheus-http-query wants names that live for ever. These do: they are the configuration's.
+        let leak = |(name, value): (&String, &String)| (&*name.clone().leak(), value.clone());
+        Ok(Self {
+            name: name.clone(),
+            parameters: settings.query_parameters.iter().map(leak).collect(),
+            settings: settings.clone(),
+            url,
+            link: Mutex::new(link),
+            by_get: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether it refuses POST, so that queries must be short.
+    pub(super) fn takes_no_post(&self) -> bool {
+        self.by_get.load(Ordering::Relaxed)
+    }
+
+    /// Evaluates a query at a time.
+    ///
+    /// # Errors
+    /// Why there is no answer. Bounded in size here, and in time by whoever asks.
+    pub(super) async fn query(&self, text: &str, at: Timestamp) -> Result<Answer, QueryError> {
+        let client = self.client().await;
+        let mut response = None;
+        if !self.takes_no_post() {
+            let posted = self.instant(&client, text, at).post_raw().await.map_err(unsent)?;
+            match posted.status() {
+                StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
+                    self.by_get.store(true, Ordering::Relaxed);
+                }
+                _ => response = Some(posted),
+            }
+        }
+        let response = match response {
+            Some(response) => response,
+            None => self.instant(&client, text, at).get_raw().await.map_err(unsent)?,
+        };
+        self.read(response, answer::decode).await
+    }
+
+    /// The names of the series that a selector picks among those with samples since `since`.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    pub(super) async fn series_names(&self, selector: &str, since: Timestamp) -> Result<Vec<Arc<str>>, QueryError> {
+        let client = self.client().await;
+        let mut url = self.url.clone();
+        url.set_path(&format!(
+            "{}/api/v1/label/__name__/values",
+            url.path().trim_end_matches('/')
+        ));
+        // prometheus-http-query takes selectors only as values of its own type, and rule files have them as text.
+        let request = client.inner().get(url).query(&self.parameters);
+        let request = request.query(&[("match[]", selector), ("start", &seconds(since))]);
+        let response = request.send().await.map_err(unsent)?;
+        self.read(response, |text| answer::decode_values(text, NAMES)).await
+    }
+
+    fn instant(&self, client: &Client, text: &str, at: Timestamp) -> prometheus_http_query::InstantQueryBuilder {
+        let millis = i64::try_from(self.settings.timeout.as_millis()).unwrap_or(i64::MAX);
+        let query = client.query(text).query("time", seconds(at)).timeout(millis);
+        self.parameters
+            .iter()
+            .fold(query, |query, (name, value)| query.query(name, value))
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        mut response: Response,
+        decode: impl FnOnce(&str) -> Result<T, AnswerError> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        let code = response.status();
+        if !code.is_success() {
+            let leads_to = response
+                .headers()
+                .get(header::LOCATION)
+                .and_then(|to| origin(&self.url, to));
+            // A refusal that cannot be read whole is still a refusal.
+            let body = body(&mut response, REFUSAL_BYTES).await.unwrap_or_default();
+            let text = String::from_utf8_lossy(&body);
+            return Err(QueryError::refused(code, leads_to.as_deref(), &text));
+        }
+        let body = body(&mut response, ANSWER_BYTES).await?;
+        let small = body.len() < DECODE_ASIDE_BYTES;
+        let decode = move || {
+            let text = std::str::from_utf8(&body)
+                .map_err(|_| QueryError::new(QueryFailure::Unreadable, "the answer is not text"))?;
+            decode(text).map_err(|error| QueryError::unusable(&error))
+        };
+        if small {
+            return decode();
+        }
+        let aside = tokio::task::spawn_blocking(decode).await;
+        aside.unwrap_or_else(|_| {
+            Err(QueryError::new(
+                QueryFailure::Unreadable,
+                "reading the answer broke off",
+            ))
+        })
+    }
+
+    /// The client for the files as they stand now.
+    async fn client(&self) -> Client {
+        let former = {
+            let mut link = self.link.lock();
+            let fresh = link.read.elapsed() < FILES_EVERY;
+            if fresh || !Files::are_named_in(&self.settings) {
+                return link.client.clone();
+            }
+            // Others take the former client meanwhile.
+            link.read = Instant::now();
+            link.client.clone()
+        };
+        let settings = self.settings.clone();
+        // A file may lie on a file system that hangs.
+        let read = tokio::task::spawn_blocking(move || Files::read(&settings)).await;
+        let Ok(read) = read else { return former };
+        self.renewed(read.map_err(|error| error.to_string()))
+    }
+
+    fn renewed(&self, read: Result<Files, String>) -> Client {
+        let mut link = self.link.lock();
+        let renewed = read.and_then(|files| match files == link.files {
+            true => Ok(None),
+            false => client(&self.settings, &self.url, &files).map(|client| Some((client, files))),
+        });
+        match renewed {
+            Ok(None) => link.problem = None,
+            Ok(Some((client, files))) => {
+                link.client = client;
+                link.files = files;
+                link.problem = None;
+            }
+            Err(problem) if link.problem.as_ref() != Some(&problem) => {
+                warn!(prometheus = %self.name, problem, "What a file held before stays in use");
+                link.problem = Some(problem);
+            }
+            Err(_) => {}
+        }
+        link.client.clone()
+    }
+}
+
+/// The address as it is asked: no credentials, no query, no slash at its end.
+fn address(text: &str) -> Result<Url, String> {
+    let mut url = Url::parse(text).map_err(|error| format!("the `url` is no address: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err("the `url` must begin with http:// or https://".into());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("the `url` must not hold credentials: see `basic-auth`".into());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("the `url` must not hold a query: see `query-parameters`".into());
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    Ok(url)
+}
+
+/// The HTTP client: certificates verified, no redirects, proxies as the environment says.
+fn client(settings: &sources::Endpoint, url: &Url, files: &Files) -> Result<Client, String> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("trimtab/", env!("CARGO_PKG_VERSION")))
+        // A redirect may lead to another host, which must not get our credentials.
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_TIME.min(settings.timeout))
+        .pool_max_idle_per_host(settings.queries_in_flight.get() as usize)
+        .default_headers(headers(settings, files)?);
+    if let Some(pem) = &files.authorities {
+        let certificates = Certificate::from_pem_bundle(pem).map_err(|error| in_file("ca-file", &error))?;
+        if certificates.is_empty() {
+            return Err("`ca-file` holds no certificate".into());
+        }
+        builder = builder.tls_certs_only(certificates);
+    } else if url.scheme() == "http" {
+        // So that an image without the system's authorities will do.
+        builder = builder.tls_certs_only([]);
+    }
+    if let Some(pem) = &files.identity {
+        let identity = Identity::from_pem(pem).map_err(|error| in_file("client-certificate-file", &error))?;
+        builder = builder.identity(identity);
+    }
+    let client = builder.build().map_err(|error| in_file("the TLS files", &error))?;
+    Client::from(client, url.as_str()).map_err(|error| error.to_string())
+}
+
+fn headers(settings: &sources::Endpoint, files: &Files) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &settings.headers {
+        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no name of a header"))?;
+        let mut value =
+            HeaderValue::from_str(value).map_err(|_| format!("the header {name} cannot have this value"))?;
+        value.set_sensitive(true);
+        headers.insert(header, value);
+    }
+    let secret = files.secret.as_deref();
+    let authorization = match (&settings.credentials, secret) {
+        (Credentials::BearerToken { .. }, Some(token)) => Some(
+            HeaderValue::from_str(&format!("Bearer {token}"))
+                .map_err(|_| "the bearer token holds what a header cannot have".to_owned())?,
+        ),
+        (Credentials::Basic { username, .. }, password) => basic(username, password),
+        _ => None,
+    };
+    if let Some(mut value) = authorization {
+        value.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+/// The HTTP client knows how basic credentials are written; a request that is never sent says it.
+fn basic(username: &str, password: Option<&str>) -> Option<HeaderValue> {
+    let request = reqwest::Client::builder().tls_certs_only([]).build().ok()?;
+    let request = request
+        .get("http://localhost")
+        .basic_auth(username, password)
+        .build()
+        .ok()?;
+    request.headers().get(header::AUTHORIZATION).cloned()
+}
+
+fn in_file(key: &str, error: &reqwest::Error) -> String {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("{key} cannot be used{cause}")
+}
+
+/// Where a redirect leads, without what may be secret in it.
+fn origin(asked: &Url, to: &HeaderValue) -> Option<String> {
+    let to = asked.join(to.to_str().ok()?).ok()?;
+    to.has_host()
+        .then(|| format!("{}{}", to.origin().ascii_serialization(), to.path()))
+}
+
+async fn body(response: &mut Response, limit: usize) -> Result<Vec<u8>, QueryError> {
+    let mut whole = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| QueryError::unsent(&error))? {
+        if whole.len() + chunk.len() > limit {
+            let message = format!("the answer is larger than {limit} bytes");
+            return Err(QueryError::new(QueryFailure::TooLarge, message));
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole)
+}
+
+fn unsent(error: impl Error + 'static) -> QueryError {
+    QueryError::unsent(&error)
+}
+
+/// A time as Prometheus' API takes it, to the millisecond.
+fn seconds(at: Timestamp) -> String {
+    let millis = at.as_millisecond();
+    format!("{}.{:03}", millis.div_euclid(1000), millis.rem_euclid(1000))
+}
