@@ -17,6 +17,7 @@
 //! Then the outside world, and the loop over it:
 //!
 //! - [`clock`]: the one place that reads the time
+//! - [`manifests`]: autoscalers that stand in files
 //! - [`wire`]: one bounded request to an API server
 //! - [`metrics`]: the metric sources
 //! - [`cluster`]: the Kubernetes API: caches, scale writes, status, Events, leases
@@ -31,6 +32,7 @@ pub mod commands;
 pub mod controller;
 pub mod decide;
 pub mod duration;
+pub mod manifests;
 pub mod memory;
 pub mod metrics;
 pub mod observe;

@@ -29,6 +29,7 @@ const ROOMS: &[&[&str]] = &[
     &["settings"],
     // Below here: the outside world.
     &["clock"],
+    &["manifests"],
     &["wire"],
     &["metrics", "cluster"],
     &["controller"],

@@ -1,20 +1,19 @@
 //! `trimtab check FILE…`: manifests of autoscalers, offline.
 
-use std::fmt::Write as _;
+use std::path::Path;
 
+use anyhow::Context;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use serde_json::Value;
 
 use super::{Exit, Failure, configuration, flags, output};
-use crate::spec::{ManifestOptions, Spec};
-
-/// A manifest has a few KB; 16 MiB hold those of a large cluster.
-const LARGEST_FILE: u64 = 16 << 20;
+use crate::manifests::folder::{self, Folder};
+use crate::manifests::{Problem, ReadOptions, read};
+use crate::spec::ManifestOptions;
 
 pub(super) fn definition() -> Command {
     let files = Arg::new("file")
         .value_name("FILE")
-        .help("Manifests: YAML, of one document or several, or JSON")
+        .help("Manifests: YAML, of one document or several, or JSON; or a folder of them")
         .required(true)
         .action(ArgAction::Append);
     let command = Command::new("check")
@@ -22,7 +21,8 @@ pub(super) fn definition() -> Command {
         .long_about(
             "Check manifests of autoscalers without a cluster, as the API server would check them.\n\n\
              Reads HorizontalPodAutoscalers of autoscaling/v2, v1, v2beta2 and v2beta1, in lists as well, and passes over all \
-             other kinds. Prints nothing where all is well; otherwise each field that is wrong, and what would be right.",
+             other kinds. Prints nothing where all is well; otherwise each field that is wrong with its file, line and column, and \
+             what would be right. A folder is checked as `autoscalers` would read it: no autoscaler may stand there twice.",
         )
         .arg(files);
     flags::add_one(command, "feature-gates")
@@ -30,16 +30,24 @@ pub(super) fn definition() -> Command {
 
 pub(super) fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit, Failure> {
     let gates = configuration::settings(matches, variables)?.settings.feature_gates;
-    let options = ManifestOptions {
-        scale_to_zero: gates.scale_to_zero,
-        ..ManifestOptions::default()
+    let options = ReadOptions {
+        manifest: ManifestOptions {
+            scale_to_zero: gates.scale_to_zero,
+            ..ManifestOptions::default()
+        },
+        ..ReadOptions::default()
     };
     let mut worst = Exit::Done;
     for path in matches.get_many::<String>("file").into_iter().flatten() {
-        match check_file(path, &options) {
+        match check(path, &options) {
             Ok(problems) if problems.is_empty() => {}
             Ok(problems) => {
-                output::print(&problems)?;
+                output::print(
+                    &problems
+                        .iter()
+                        .map(|problem| format!("{problem}\n"))
+                        .collect::<String>(),
+                )?;
                 worst = worst.max(Exit::Failed);
             }
             Err(error) => {
@@ -51,32 +59,22 @@ pub(super) fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> R
     Ok(worst)
 }
 
-/// What is wrong with the autoscalers of a file, a line each.
-fn check_file(path: &str, options: &ManifestOptions) -> anyhow::Result<String> {
-    let text = configuration::read_text(path, LARGEST_FILE)?;
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
-        .map_err(|error| anyhow::anyhow!("read {path}: {}", error.without_snippet()))?;
-    let mut problems = String::new();
-    let mut count = 0;
-    for object in documents.iter().flat_map(objects) {
-        count += 1;
-        if let Err(error) = Spec::from_manifest(object, options) {
-            for problem in error.problems {
-                let _ = writeln!(problems, "{path}: {}: {problem}", error.object);
-            }
-        }
+/// What is wrong with the autoscalers of a file or a folder.
+fn check(path: &str, options: &ReadOptions) -> anyhow::Result<Vec<Problem>> {
+    if Path::new(path).is_dir() {
+        let mut folder = Folder::new(path, options.clone());
+        folder.look();
+        folder.empty_files().for_each(|file| warn_of_empty(file));
+        return Ok(folder.problems().to_vec());
     }
-    if count == 0 {
-        output::warn(&format!("{path} has no HorizontalPodAutoscaler"));
+    let text = folder::read_text(Path::new(path)).with_context(|| format!("read {path}"))?;
+    let content = read(path, &text, options);
+    if content.is_empty() {
+        warn_of_empty(path);
     }
-    Ok(problems)
+    Ok(content.problems)
 }
 
-/// The autoscalers of a document: itself, or those of a list.
-fn objects(document: &Value) -> Vec<&Value> {
-    let items = document["items"].as_array().into_iter().flatten();
-    let candidates = std::iter::once(document).chain(items);
-    candidates
-        .filter(|object| object["kind"] == "HorizontalPodAutoscaler")
-        .collect()
+fn warn_of_empty(path: &str) {
+    output::warn(&format!("{path} has no HorizontalPodAutoscaler"));
 }
