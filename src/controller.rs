@@ -30,7 +30,7 @@ use crate::cluster::Cluster;
 use crate::cluster::autoscalers::Change;
 use crate::decide;
 use crate::memory::Memory;
-use crate::metrics::resource::ResourceMetricsSource;
+use crate::metrics::sources::MetricSources;
 use crate::spec::Key;
 use act::Hand;
 use held::Held;
@@ -66,7 +66,7 @@ pub trait Listener: Send + Sync + 'static {
 /// Everything that syncs share.
 pub(crate) struct Context {
     pub cluster: Arc<Cluster>,
-    pub resource_metrics: ResourceMetricsSource,
+    pub sources: MetricSources,
     pub settings: ControllerSettings,
     pub clock: Arc<dyn Clock>,
     pub hand: Hand,
@@ -105,7 +105,7 @@ impl Controller {
     /// A controller over a cluster whose caches are filled or being filled.
     pub fn new(
         cluster: Arc<Cluster>,
-        resource_metrics: ResourceMetricsSource,
+        sources: MetricSources,
         settings: ControllerSettings,
         clock: Arc<dyn Clock>,
         hand: Hand,
@@ -114,7 +114,7 @@ impl Controller {
         let places = Semaphore::new(settings.concurrent_syncs.max(1));
         let context = Context {
             cluster,
-            resource_metrics,
+            sources,
             settings,
             clock,
             hand,

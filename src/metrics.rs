@@ -4,6 +4,7 @@
 //! ([`resource`], [`custom`], [`external`]), so that a scenario file is read by the same code as a cluster. How a
 //! source may be asked (time, number of questions at once, rest after failures) is [`guard`]'s subject.
 
+mod api;
 pub mod custom;
 pub mod decode;
 pub mod external;
@@ -11,3 +12,6 @@ pub mod failure;
 pub mod guard;
 pub mod prometheus;
 pub mod resource;
+#[cfg(test)]
+mod script;
+pub mod sources;

@@ -233,7 +233,7 @@ pub enum FailureKind {
     TimedOut,
     /// The API refused the question (RBAC).
     Forbidden,
-    /// The answer could not be read, or was too large.
+    /// The answer could not be read, was too large, or says that this question failed.
     BadAnswer,
     /// The answer holds nothing.
     Empty,

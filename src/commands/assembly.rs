@@ -13,12 +13,18 @@ use crate::cluster::lease::{LeaseSettings, identity};
 use crate::cluster::watch::WatchOptions;
 use crate::cluster::watches::Scope;
 use crate::controller::ControllerSettings;
-use crate::metrics::guard::GuardSettings;
+use crate::metrics::custom::CustomMetricsSource;
+use crate::metrics::external::ExternalMetricsSource;
+use crate::metrics::guard::{BreakerSettings, GuardSettings};
 use crate::metrics::resource::ResourceMetricsSource;
+use crate::metrics::sources::MetricSources;
 use crate::settings::Settings;
 
 /// Where a pod finds its own namespace.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// The metrics APIs, each of which has as many places for requests as the settings say: one that hangs takes none of another's.
+const METRICS_APIS: NonZeroUsize = NonZeroUsize::new(3).expect("3 is not 0");
 
 /// The time that syncs have when the process is told to stop: with the rest of the shutdown it stays below 2 s.
 const GRACE: Duration = Duration::from_millis(800);
@@ -46,7 +52,7 @@ fn client_settings(settings: &Settings) -> ClientSettings {
             context: settings.context.clone(),
         },
         concurrency: count(settings.requests_in_flight),
-        metrics_concurrency: count(settings.metrics_requests_in_flight),
+        metrics_concurrency: count(settings.metrics_requests_in_flight).saturating_mul(METRICS_APIS),
         rate,
         ..ClientSettings::default()
     }
@@ -64,14 +70,20 @@ pub(super) fn cluster_options(settings: &Settings) -> ClusterOptions {
     }
 }
 
-/// The source of resource metrics.
-pub(super) fn resource_metrics(settings: &Settings, clients: &Clients) -> ResourceMetricsSource {
+/// Everything that metrics can be asked of.
+pub(super) fn metric_sources(settings: &Settings, clients: &Clients) -> MetricSources {
     let guard = GuardSettings {
         time: settings.resource_metrics_timeout,
         concurrency: count(settings.metrics_requests_in_flight),
-        ..GuardSettings::default()
+        breaker: BreakerSettings::for_passes(settings.sync_period),
     };
-    ResourceMetricsSource::new(clients.metrics.clone(), guard, seed())
+    let client = || clients.metrics.clone();
+    MetricSources {
+        resource: ResourceMetricsSource::new(client(), guard, seed()),
+        custom: CustomMetricsSource::new(client(), guard, settings.sync_period, seed()),
+        external: ExternalMetricsSource::new(client(), guard, seed()),
+        prometheus: None,
+    }
 }
 
 /// How the controller works.

@@ -74,7 +74,7 @@ async fn one_pass(cluster: &Arc<Cluster>, settings: &Settings) -> anyhow::Result
     let ended = Arc::new(Pass::default());
     let controller = Controller::new(
         cluster.clone(),
-        assembly::resource_metrics(settings, &cluster.clients),
+        assembly::metric_sources(settings, &cluster.clients),
         assembly::controller_settings(settings),
         Arc::new(SystemClock),
         Hand::Dry(Dry::new(Box::new(listener), None)),

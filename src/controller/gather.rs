@@ -1,13 +1,18 @@
 //! What one sync sees, put together from caches and answers.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::Arc;
 
+use tokio::time::{Instant, timeout_at};
+
 use super::selectors::SelectorTable;
+use crate::cluster::discovery::Discovery;
 use crate::cluster::pods::PodStore;
-use crate::observe::{Pod, SelectorFailure};
+use crate::metrics::custom::{ResourceName, group_of};
+use crate::observe::{FailureKind, MetricFailure, Pod, Reading, SelectorFailure};
 use crate::selector::Selector;
-use crate::spec::Key;
+use crate::spec::{Key, MetricSource};
 
 /// The pods that an autoscaler's scale selects, with the selector; `selectors` learns it.
 ///
@@ -42,4 +47,27 @@ pub fn select_pods(
     }
     let picked = pods.select(&key.namespace, &parsed);
     Ok((parsed, picked))
+}
+
+/// What custom metrics APIs call the kind of the object that an Object metric describes: `ingresses.networking.k8s.io`.
+///
+/// # Errors
+/// Nothing is known of the kind, or of its group; or the metric describes no object.
+pub async fn resource_of(discovery: &Discovery, source: &MetricSource) -> Result<ResourceName, String> {
+    let MetricSource::Object { described, .. } = source else {
+        return Err("it describes no object".to_owned());
+    };
+    let group = group_of(&described.api_version);
+    let known = discovery.resolve(group, &described.kind).await;
+    Ok(known.map_err(|error| error.to_string())?.name_in(group))
+}
+
+/// A reading, or a failure where it does not come before `until`.
+pub(super) async fn in_time(reading: impl Future<Output = Reading>, until: Instant) -> Reading {
+    timeout_at(until, reading).await.unwrap_or_else(|_| {
+        Reading::Failed(MetricFailure::new(
+            FailureKind::TimedOut,
+            "the metric source has too much to do: no answer within the time of a sync",
+        ))
+    })
 }

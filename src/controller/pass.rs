@@ -1,42 +1,53 @@
 //! One round over all autoscalers that are due: what it asks, and who takes part.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Context;
+use crate::cluster::pods::PodStore;
 use crate::cluster::watches::Scope;
-use crate::metrics::resource::{Plan, ResourcePass};
-use crate::spec::{Key, MetricSource};
+use crate::metrics::resource::Labels;
+use crate::metrics::sources::{KnownPods, MetricPass, Participant};
+use crate::spec::Key;
 
 /// The questions of a pass over these autoscalers. Nothing is asked before a sync waits for an answer.
-pub(super) fn questions(cx: &Context, due: &[Key]) -> Arc<ResourcePass> {
-    let mut pods_by_namespace = BTreeMap::new();
-    for key in due {
-        if pods_by_namespace.contains_key(&key.namespace) {
-            continue;
-        }
-        let asks = cx.cluster.autoscalers.get(key).is_some_and(|a| {
-            a.spec.as_ref().is_ok_and(|spec| {
-                let of_resource = |s: &MetricSource| {
-                    matches!(
-                        s,
-                        MetricSource::Resource { .. } | MetricSource::ContainerResource { .. }
-                    )
-                };
-                spec.metrics.iter().any(|m| of_resource(&m.source))
-            })
-        });
-        if asks {
-            pods_by_namespace.insert(key.namespace.clone(), cx.cluster.pods.len_of(&key.namespace));
-        }
+pub(super) fn questions(cx: &Context, due: &[Key]) -> Arc<MetricPass> {
+    let participants: Vec<Participant> = due.iter().filter_map(|key| participant(cx, key)).collect();
+    let pods = Arc::new(CachedPods {
+        store: cx.cluster.pods.clone(),
+        whole: matches!(cx.cluster.scope(), Scope::Cluster),
+    });
+    Arc::new(cx.sources.pass(&participants, &pods, cx.clock.now()))
+}
+
+fn participant(cx: &Context, key: &Key) -> Option<Participant> {
+    let autoscaler = cx.cluster.autoscalers.get(key)?;
+    let spec = autoscaler.spec.as_ref().ok()?.clone();
+    // An estimate is enough, and selecting the pods of each autoscaler once more is not free.
+    let pods = usize::try_from(autoscaler.status.current_replicas).unwrap_or(0);
+    Some(Participant { spec, pods })
+}
+
+/// The pods as their watch shows them.
+struct CachedPods {
+    store: Arc<PodStore>,
+    /// The whole cluster is watched.
+    whole: bool,
+}
+
+impl KnownPods for CachedPods {
+    fn count_in(&self, namespace: &str) -> usize {
+        self.store.len_of(namespace)
     }
-    let whole = matches!(cx.cluster.scope(), Scope::Cluster);
-    let plan = Plan {
-        pods_by_namespace,
-        pods_of_cluster: whole.then(|| cx.cluster.pods.len()),
-    };
-    let pods = cx.cluster.pods.clone();
-    let known =
-        move |namespace: &str, name: &str, labels: &crate::metrics::resource::Labels| pods.has(namespace, name, labels);
-    Arc::new(cx.resource_metrics.pass(&plan, Arc::new(known)))
+
+    fn count_in_cluster(&self) -> Option<usize> {
+        self.whole.then(|| self.store.len())
+    }
+
+    fn has(&self, namespace: &str, name: &str) -> bool {
+        self.store.contains(namespace, name)
+    }
+
+    fn has_with_labels(&self, namespace: &str, name: &str, labels: &Labels) -> bool {
+        self.store.has(namespace, name, labels)
+    }
 }

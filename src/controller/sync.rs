@@ -4,26 +4,30 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error, warn};
 
 use super::Context;
 use super::act::ScaleTry;
-use super::gather::select_pods;
+use super::gather::{in_time, resource_of, select_pods};
 use super::report::{Action, ErrorClass, MetricReport, ScaleWriteReport, StatusWriteReport, SyncReport};
 use crate::cluster::autoscalers::Autoscaler;
 use crate::cluster::resource::ScaleResource;
 use crate::decide::{Conclusion, Decision, SyncError, WriteOutcome, asks_metrics, broken, conclude, decide, reasons};
 use crate::memory::Memory;
-use crate::metrics::resource::{self, ResourcePass};
-use crate::observe::{FailureKind, MetricFailure, Observation, Pod, Reading, Scale, ScaleFailure, Status};
+use crate::metrics::sources::MetricPass;
+use crate::observe::{Observation, Pod, Scale, ScaleFailure, Status};
 use crate::render::summary::why;
 use crate::selector::Selector;
-use crate::spec::{Key, MetricSource, Spec};
+use crate::spec::{Key, Spec};
 
 /// Tries of a scale write whose count was changed by someone else meanwhile, each with a decision of its own: as many as
 /// Kubernetes makes with its old one.
 const WRITE_TRIES: usize = 5;
+
+/// The part of a sync's time after which metrics without an answer have failed, so that the others still count.
+const METRICS_SHARE: f64 = 0.8;
 
 /// Everything that one decision was made from, and what it came to.
 pub struct Sight {
@@ -38,7 +42,7 @@ pub struct Sight {
 }
 
 /// Syncs one autoscaler; `None` where it is gone.
-pub(super) async fn sync(cx: &Context, answers: &ResourcePass, key: &Key) -> Option<SyncReport> {
+pub(super) async fn sync(cx: &Context, answers: &MetricPass, key: &Key) -> Option<SyncReport> {
     let began = Instant::now();
     let autoscaler = cx.cluster.autoscalers.get(key)?;
     let mut report = match &autoscaler.spec {
@@ -49,7 +53,7 @@ pub(super) async fn sync(cx: &Context, answers: &ResourcePass, key: &Key) -> Opt
     Some(report)
 }
 
-async fn sync_valid(cx: &Context, answers: &ResourcePass, autoscaler: &Autoscaler, spec: &Arc<Spec>) -> SyncReport {
+async fn sync_valid(cx: &Context, answers: &MetricPass, autoscaler: &Autoscaler, spec: &Arc<Spec>) -> SyncReport {
     let key = &autoscaler.key;
     let mut memory = cx.held.memory(key);
     for attempt in 1..=WRITE_TRIES {
@@ -210,11 +214,12 @@ async fn cannot_decide(cx: &Context, autoscaler: &Autoscaler, reason: &'static s
 /// What one sync sees. `afresh`: the scale is read from the API server, not from a cache.
 pub(super) async fn look(
     cx: &Context,
-    answers: &ResourcePass,
+    answers: &MetricPass,
     autoscaler: &Autoscaler,
     spec: &Arc<Spec>,
     afresh: bool,
 ) -> Sight {
+    let until = Instant::now() + cx.settings.sync_timeout.mul_f64(METRICS_SHARE);
     let namespace = &spec.key.namespace;
     let status = cx.held.status_of(autoscaler);
     let read = match afresh {
@@ -231,11 +236,14 @@ pub(super) async fn look(
         None => Ok(Arc::from([])),
         Some(Err(failure)) => Err(failure),
         Some(Ok((selector, pods))) => {
-            for metric in &spec.metrics {
-                let began = Instant::now();
-                readings.push(read_metric(answers, namespace, &metric.source, &selector, &pods).await);
-                waited.push(began.elapsed());
-            }
+            // All at once: a source that is slow does not add to the others.
+            let questions = spec.metrics.iter().map(|metric| async {
+                let asked = Instant::now();
+                let described = resource_of(cx.cluster.targets.discovery(), &metric.source);
+                let reading = answers.reading(namespace, &metric.source, &selector, &pods, described);
+                (in_time(reading, until).await, asked.elapsed())
+            });
+            (readings, waited) = join_all(questions).await.into_iter().unzip();
             Ok(pods)
         }
     };
@@ -261,27 +269,4 @@ fn pick(cx: &Context, spec: &Spec, status: &Status, scale: &Result<Scale, ScaleF
         let mut selectors = cx.held.selectors.lock();
         select_pods(&spec.key, &scale.selector, &cx.cluster.pods, &mut selectors)
     })
-}
-
-async fn read_metric(
-    answers: &ResourcePass,
-    namespace: &Arc<str>,
-    source: &MetricSource,
-    selector: &Selector,
-    pods: &[Pod],
-) -> Reading {
-    let (name, container) = match source {
-        MetricSource::Resource { name } => (name, None),
-        MetricSource::ContainerResource { name, container } => (name, Some(&**container)),
-        MetricSource::Pods { .. } | MetricSource::Object { .. } | MetricSource::External { .. } => {
-            return Reading::Failed(MetricFailure::new(
-                FailureKind::NoSource,
-                format!("this trimtab has no source of {} metrics yet", source.type_name()),
-            ));
-        }
-    };
-    match answers.usages(namespace).await {
-        Ok(usages) => resource::reading(&usages, selector, pods, name, container),
-        Err(error) => Reading::Failed(error.failure()),
-    }
 }

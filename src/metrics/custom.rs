@@ -1,18 +1,22 @@
 //! Custom metrics: values that adapters give for pods and other objects, as `custom.metrics.k8s.io` answers them.
 //!
-//! Decoding and joining only. The source that asks the API comes later; a controller without it answers Pods and Object
-//! metrics with [`NoSource`](FailureKind::NoSource).
+//! Decoding and joining are pure; [`CustomMetricsSource`] asks the API.
+
+mod pods;
+mod source;
+mod version;
 
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::decode::{DecodeError, ListKind, each_item};
-use crate::observe::{FailureKind, MetricFailure, Pod, PodSamples, Reading, Sample};
+use crate::observe::{FailureKind, MetricFailure, Pod, Reading};
 use crate::quantity::{Milli, Quantity};
+pub use pods::PodValues;
+pub use source::{CustomMetricsSource, CustomPass, CustomPlan, IsPod, PodsMetric, ResourceName, group_of};
 
 const LIST: ListKind = ListKind {
     kind: "MetricValueList",
@@ -116,30 +120,7 @@ pub fn decode(text: &str) -> Result<Vec<CustomValue>, DecodeError> {
 ///
 /// Source: Kubernetes v1.36 `podautoscaler/metrics/client.go`, `GetRawMetric`.
 pub fn pods_reading<'a>(values: impl IntoIterator<Item = &'a CustomValue>, pods: &[Pod]) -> Reading {
-    let mut samples: FxHashMap<&Arc<str>, Sample> = FxHashMap::default();
-    for value in values {
-        samples.insert(
-            &value.name,
-            Sample {
-                value: value.value,
-                at: value.at,
-                window: value.window,
-            },
-        );
-    }
-    if samples.is_empty() {
-        return Reading::Failed(MetricFailure::new(
-            FailureKind::Empty,
-            "no metrics returned from custom metrics API",
-        ));
-    }
-    let of_pods = pods.iter().map(|pod| samples.remove(&pod.name)).collect();
-    let mut of_strangers: Vec<_> = samples
-        .into_iter()
-        .map(|(name, sample)| (name.clone(), sample))
-        .collect();
-    of_strangers.sort_by(|(a, _), (b, _)| a.cmp(b));
-    Reading::PerPod(PodSamples { of_pods, of_strangers })
+    values.into_iter().collect::<PodValues>().reading(pods)
 }
 
 /// An Object metric's reading: the one value that the API answered.
@@ -167,7 +148,7 @@ pub fn object_reading<'a>(values: impl IntoIterator<Item = &'a CustomValue>) -> 
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     const V1BETA2: &str = r#"{"kind":"MetricValueList","apiVersion":"custom.metrics.k8s.io/v1beta2","metadata":{},"items":[
@@ -192,14 +173,14 @@ mod tests {
         assert_eq!(values[0].selector, None);
     }
 
-    fn value(name: &str, milli: i64) -> CustomValue {
+    pub(in crate::metrics) fn value(name: &str, milli: i64) -> CustomValue {
         serde_json::from_value(serde_json::json!({
             "describedObject": {"kind": "Pod", "name": name}, "metric": {"name": "qps"}, "value": format!("{milli}m"),
         }))
         .unwrap()
     }
 
-    fn pod(name: &str) -> Pod {
+    pub(in crate::metrics) fn pod(name: &str) -> Pod {
         Pod {
             name: name.into(),
             phase: crate::observe::PodPhase::Running,
@@ -213,24 +194,6 @@ mod tests {
     #[test]
     fn a_value_without_a_window_covers_a_minute() {
         assert_eq!(value("a", 1).window, SignedDuration::from_secs(60));
-    }
-
-    #[test]
-    fn values_are_joined_by_name_and_the_last_wins() {
-        let values = [value("z", 5), value("b", 1), value("b", 2), value("c", 3)];
-        let Reading::PerPod(samples) = pods_reading(&values, &[pod("a"), pod("b")]) else {
-            panic!()
-        };
-        assert_eq!(
-            samples.of_pods.iter().map(|s| s.map(|s| s.value.0)).collect::<Vec<_>>(),
-            [None, Some(2)]
-        );
-        let strangers: Vec<_> = samples
-            .of_strangers
-            .iter()
-            .map(|(name, s)| (&**name, s.value.0))
-            .collect();
-        assert_eq!(strangers, [("c", 3), ("z", 5)]);
     }
 
     #[test]

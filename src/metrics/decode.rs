@@ -51,6 +51,16 @@ pub(crate) struct ListKind {
     pub versions: &'static [&'static str],
 }
 
+/// The text of an answer.
+///
+/// One check of the whole is cheaper than one of each string in it.
+pub(crate) fn text(body: &[u8], expected: ListKind) -> Result<&str, DecodeError> {
+    std::str::from_utf8(body).map_err(|source| DecodeError::NotText {
+        kind: expected.kind,
+        source,
+    })
+}
+
 /// Reads a list and hands each item to `take`, in order.
 ///
 /// As in Kubernetes, the list must name a known kind and version; `items: null` is an empty list.

@@ -1,7 +1,8 @@
 //! External metrics: values about what is outside of the cluster, as `external.metrics.k8s.io` answers them.
 //!
-//! Decoding and joining only. The source that asks the API comes later; a controller without it answers External
-//! metrics with [`NoSource`](FailureKind::NoSource).
+//! Decoding and joining are pure; [`ExternalMetricsSource`] asks the API.
+
+mod source;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use super::decode::{DecodeError, ListKind, each_item};
 use crate::observe::{FailureKind, MetricFailure, Reading};
 use crate::quantity::{Milli, Quantity};
+pub use source::{ExternalMetricsSource, ExternalPass};
 
 const LIST: ListKind = ListKind {
     kind: "ExternalMetricValueList",

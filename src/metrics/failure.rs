@@ -68,6 +68,16 @@ impl From<MetricsApi> for SourceName {
     }
 }
 
+/// What API servers say, in Kubernetes' words, where nothing serves a path.
+const NOT_SERVED: &str = "the server could not find the requested resource";
+
+/// Whether a 404 comes from the adapter, which has the API and not the metric; else nothing serves the API.
+fn is_of_adapter(error: &WireError) -> bool {
+    error
+        .status()
+        .is_some_and(|status| !status.message.is_empty() && !status.message.starts_with(NOT_SERVED))
+}
+
 /// A question to a metric source that has no answer. Shared by all autoscalers that wait for it, so cheap to clone.
 ///
 /// The texts are the same each time that the same thing happens: they go into conditions, and a status that differs is
@@ -93,11 +103,16 @@ impl SourceError {
     pub fn wire(api: MetricsApi, error: WireError) -> Self {
         let said = error.message();
         let (kind, strains, message) = match error.failure() {
+            WireFailure::NotFound if is_of_adapter(&error) => (FailureKind::Empty, false, said.to_owned()),
             WireFailure::NotFound => (
                 FailureKind::Unavailable,
                 false,
-                format!("the server could not find the requested resource ({})", api.remedy()),
+                format!("{NOT_SERVED} ({})", api.remedy()),
             ),
+            // An adapter's way to say that this one metric failed; a server that is away has other codes.
+            WireFailure::Unavailable if error.code() == Some(500) && error.status().is_some() => {
+                (FailureKind::BadAnswer, false, said.to_owned())
+            }
             WireFailure::Forbidden | WireFailure::Unauthorized => (FailureKind::Forbidden, false, said.to_owned()),
             WireFailure::TimedOut => (FailureKind::TimedOut, true, said.to_owned()),
             WireFailure::TooLarge | WireFailure::BadRequest => (FailureKind::BadAnswer, false, said.to_owned()),
@@ -136,6 +151,40 @@ impl SourceError {
             strains: false,
             source: None,
         }
+    }
+
+    /// Whether it is about what was asked, so that another question may well be answered.
+    pub(super) fn is_of_question(&self) -> bool {
+        !self.strains
+            && matches!(
+                self.kind,
+                FailureKind::BadAnswer | FailureKind::Empty | FailureKind::BadQuery
+            )
+    }
+
+    /// Whether the server says that there is nothing under the path.
+    pub(super) fn is_not_found(&self) -> bool {
+        let wire = self
+            .source
+            .as_ref()
+            .and_then(|source| source.downcast_ref::<WireError>());
+        wire.is_some_and(|error| error.failure() == WireFailure::NotFound)
+    }
+
+    /// A failure of one question, which says nothing about how the server is.
+    pub(super) fn of_question(asked: impl Into<SourceName>, kind: FailureKind, message: String) -> Self {
+        Self {
+            asked: asked.into(),
+            kind,
+            message,
+            strains: false,
+            source: None,
+        }
+    }
+
+    /// The API is not served at all, `what` it is that is missing.
+    pub(super) fn not_served(api: MetricsApi, what: &str) -> Self {
+        Self::of_question(api, FailureKind::Unavailable, format!("{what} ({})", api.remedy()))
     }
 
     /// The failure that it means for a metric.

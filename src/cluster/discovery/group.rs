@@ -29,6 +29,16 @@ pub struct KnownResource {
     pub has_scale: bool,
 }
 
+impl KnownResource {
+    /// Its name with that of its group, as in `services` and `ingresses.networking.k8s.io`.
+    pub fn name_in(&self, group: &str) -> Arc<str> {
+        match group {
+            "" => self.plural.clone(),
+            group => format!("{}.{group}", self.plural).into(),
+        }
+    }
+}
+
 /// A group's resources, each in one version.
 #[derive(Debug, Default)]
 pub(super) struct GroupResources(Vec<KnownResource>);

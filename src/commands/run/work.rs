@@ -17,7 +17,7 @@ use crate::commands::assembly;
 use crate::controller::Controller;
 use crate::controller::act::{Acting, Dry, Hand};
 use crate::controller::compare::Comparison;
-use crate::metrics::resource::ResourceMetricsSource;
+use crate::metrics::sources::MetricSources;
 use crate::settings::Settings;
 use crate::telemetry::{SourceVitals, Telemetry, Vitals};
 
@@ -39,7 +39,7 @@ pub(super) struct Work {
     /// The controller of this term.
     pub(super) current: Current,
     settings: Settings,
-    resource_metrics: ResourceMetricsSource,
+    sources: MetricSources,
     budget: Arc<Mutex<StatusBudget>>,
     /// `None`: a dry run, which says what it would do.
     recorder: Option<EventRecorder>,
@@ -49,7 +49,7 @@ pub(super) struct Work {
 impl Work {
     /// Puts the parts together, and starts the tasks that go with them. A dry run starts none: they write.
     pub(super) fn new(settings: &Settings, cluster: &Arc<Cluster>, printer: Printer, beside: &mut Beside) -> Self {
-        let resource_metrics = assembly::resource_metrics(settings, &cluster.clients);
+        let sources = assembly::metric_sources(settings, &cluster.clients);
         let budget = StatusBudget::new(settings.status_writes_per_second, settings.sync_period);
         let budget = Arc::new(Mutex::new(budget));
         let (mut recorder, mut leadership) = (None, None);
@@ -69,7 +69,7 @@ impl Work {
         }
         let vitals = {
             let (cluster, leadership, recorder) = (cluster.clone(), leadership.clone(), recorder.clone());
-            let (source, budget) = (resource_metrics.clone(), budget.clone());
+            let (sources, budget) = (sources.clone(), budget.clone());
             move || Vitals {
                 watches: cluster.health(),
                 leads: leadership
@@ -78,8 +78,8 @@ impl Work {
                 events: recorder.as_ref().map(EventRecorder::counts).unwrap_or_default(),
                 sources: vec![SourceVitals {
                     name: "resource",
-                    counts: source.counts(),
-                    resting: source.is_resting(),
+                    counts: sources.resource.guard().counts(),
+                    resting: sources.resource.guard().is_resting(),
                 }],
                 waiting_statuses: budget.lock().waiting(),
             }
@@ -90,7 +90,7 @@ impl Work {
             leadership,
             current: Current::default(),
             settings: settings.clone(),
-            resource_metrics,
+            sources,
             budget,
             recorder,
             printer,
@@ -107,7 +107,7 @@ impl Work {
     fn new_controller(&self) -> Controller {
         Controller::new(
             self.cluster.clone(),
-            self.resource_metrics.clone(),
+            self.sources.clone(),
             assembly::controller_settings(&self.settings),
             Arc::new(SystemClock),
             self.hand(),

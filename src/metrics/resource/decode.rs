@@ -51,13 +51,8 @@ struct RawContainer<'a> {
 }
 
 /// The text of an answer.
-///
-/// One check of the whole is cheaper than one of each string in it.
 pub(super) fn text(body: &[u8]) -> Result<&str, DecodeError> {
-    std::str::from_utf8(body).map_err(|source| DecodeError::NotText {
-        kind: LIST.kind,
-        source,
-    })
+    crate::metrics::decode::text(body, LIST)
 }
 
 pub(super) fn pod_metrics_list(text: &str) -> Result<Usages, DecodeError> {

@@ -3,19 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
 use kube::Client;
-use parking_lot::Mutex;
 
 use super::{DecodeError, Labels, NamespaceUsages, Usages, decode};
+use crate::metrics::api::{Answer, Answers, Api};
 use crate::metrics::failure::{MetricsApi, SourceError};
-use crate::metrics::guard::{Guard, GuardCounts, GuardSettings};
+use crate::metrics::guard::{Guard, GuardSettings};
 use crate::observe::FailureKind;
-use crate::wire::{self, Limits};
 
 /// The largest answer: 150 000 pods (Kubernetes' own limit) of two containers at 564 bytes are 85 MB; three times that,
 /// for more containers and long labels.
@@ -24,9 +21,6 @@ pub const ANSWER_BYTES: usize = 256 * 1024 * 1024;
 /// What one more request costs, in pods listed: about a millisecond for all who take part in it (trimtab, the API
 /// server that hands it on, metrics-server), which encode, decode and select some 10 µs a pod.
 const PODS_PER_REQUEST: usize = 100;
-
-/// Larger answers are decoded beside the event loop: 1 MiB takes about 1.5 ms.
-const DECODE_ASIDE_BYTES: usize = 1024 * 1024;
 
 /// Passes without another try of the whole cluster after it was forbidden: ten minutes at the usual 15 s.
 const PASSES_AFTER_FORBIDDEN: u64 = 40;
@@ -37,9 +31,7 @@ pub type IsKnownPod = Arc<dyn Fn(&str, &str, &Labels) -> bool + Send + Sync>;
 /// The resource metrics of a cluster.
 #[derive(Clone)]
 pub struct ResourceMetricsSource {
-    client: Client,
-    guard: Arc<Guard>,
-    time: Duration,
+    api: Api,
     /// Passes begun, and the pass from which on the whole cluster may be asked for again.
     passes: Arc<AtomicU64>,
     cluster_again: Arc<AtomicU64>,
@@ -72,9 +64,7 @@ impl ResourceMetricsSource {
     /// The source behind `client`, asked within the bounds of `settings`. `seed` varies how long it rests after failures.
     pub fn new(client: Client, settings: GuardSettings, seed: u64) -> Self {
         Self {
-            client,
-            guard: Arc::new(Guard::new(MetricsApi::Resource, settings, seed)),
-            time: settings.time,
+            api: Api::new(client, MetricsApi::Resource, settings, ANSWER_BYTES, seed),
             passes: Arc::default(),
             cluster_again: Arc::default(),
         }
@@ -91,30 +81,23 @@ impl ResourceMetricsSource {
         };
         ResourcePass {
             cluster: cluster.then(|| asker.clone().cluster().boxed().shared()),
-            namespaces: Mutex::default(),
+            namespaces: Answers::default(),
             asker,
         }
     }
 
-    /// What became of the questions so far.
-    pub fn counts(&self) -> GuardCounts {
-        self.guard.counts()
-    }
-
-    /// Whether the source is being left alone after failures.
-    pub fn is_resting(&self) -> bool {
-        self.guard.is_resting()
+    /// What stands before the API.
+    pub fn guard(&self) -> &Guard {
+        self.api.guard()
     }
 }
-
-type Answer<T> = Shared<BoxFuture<'static, Result<Arc<T>, SourceError>>>;
 
 /// The answers of one pass: each is asked for once, and all who wait for it get the same one.
 ///
 /// A future that nobody polls any more does not move on; dropping the pass gives up what is under way.
 pub struct ResourcePass {
-    cluster: Option<Answer<Usages>>,
-    namespaces: Mutex<BTreeMap<Arc<str>, Answer<NamespaceUsages>>>,
+    cluster: Option<Answer<Arc<Usages>>>,
+    namespaces: Answers<Arc<str>, Arc<NamespaceUsages>>,
     asker: Asker,
 }
 
@@ -132,14 +115,8 @@ impl ResourcePass {
                 outcome => return outcome.map(|usages| usages.of(namespace)),
             }
         }
-        let answer = self.answer_of(namespace);
-        answer.await
-    }
-
-    fn answer_of(&self, namespace: &Arc<str>) -> Answer<NamespaceUsages> {
-        let mut namespaces = self.namespaces.lock();
-        let ask = || self.asker.clone().namespace(namespace.clone()).boxed().shared();
-        namespaces.entry(namespace.clone()).or_insert_with(ask).clone()
+        let ask = || self.asker.clone().namespace(namespace.clone());
+        self.namespaces.get(namespace.clone(), ask).await
     }
 }
 
@@ -169,23 +146,9 @@ impl Asker {
     }
 
     async fn list(&self, path: String) -> Result<Usages, SourceError> {
-        let limits = Limits {
-            time: self.source.time,
-            bytes: ANSWER_BYTES,
-        };
-        let question = async {
-            let body = wire::get(&self.source.client, &path, &[], limits).await;
-            let body = body.map_err(|error| SourceError::wire(MetricsApi::Resource, error))?;
-            let is_known_pod = self.is_known_pod.clone();
-            let usages = if body.len() < DECODE_ASIDE_BYTES {
-                read(&body, &is_known_pod)
-            } else {
-                let aside = tokio::task::spawn_blocking(move || read(&body, &is_known_pod));
-                aside.await.map_err(|_| SourceError::broken_off(MetricsApi::Resource))?
-            };
-            usages.map_err(|error| SourceError::unreadable(MetricsApi::Resource, error))
-        };
-        self.source.guard.ask(question).await
+        let (api, is_known_pod) = (&self.source.api, self.is_known_pod.clone());
+        let read = move |body: &Bytes| read(body, &is_known_pod);
+        api.guard().ask(api.get(&path, &[], read)).await
     }
 }
 
@@ -198,39 +161,13 @@ fn read(body: &Bytes, is_known_pod: &IsKnownPod) -> Result<Usages, DecodeError> 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::convert::Infallible;
+    use std::time::Duration;
 
     use futures_util::future::join_all;
-    use http::{Request, Response};
-    use http_body_util::Full;
-    use kube::client::Body;
-    use tower::service_fn;
 
     use super::*;
-
-    /// A server that keeps what it was asked and answers as `answer` says: code and body by path; no answer for 0.
-    fn server(answer: impl Fn(&str) -> (u16, String) + Clone + Send + 'static) -> (Client, Arc<Mutex<Vec<String>>>) {
-        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let log = asked.clone();
-        let service = service_fn(move |request: Request<Body>| {
-            let path = request.uri().path().to_owned();
-            let (code, body) = answer(&path);
-            log.lock().push(path);
-            async move {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                if code == 0 {
-                    std::future::pending::<()>().await;
-                }
-                Ok::<_, Infallible>(
-                    Response::builder()
-                        .status(code)
-                        .body(Full::new(Bytes::from(body)))
-                        .unwrap(),
-                )
-            }
-        });
-        (Client::new(service, "default"), asked)
-    }
+    use crate::metrics::guard::GuardCounts;
+    use crate::metrics::script::server;
 
     /// One pod a namespace.
     fn list(namespaces: &[&str]) -> String {
@@ -279,7 +216,7 @@ mod tests {
         );
         assert_eq!(*asked.lock(), ["/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods"]);
         assert_eq!(
-            source.counts(),
+            source.guard().counts(),
             GuardCounts {
                 answered: 1,
                 failed: 0,
