@@ -5,8 +5,11 @@ mod account;
 mod alone;
 mod autoscaler;
 mod controller;
+mod instance;
 mod load;
 mod record;
+mod sample;
+mod service;
 mod wait;
 mod workload;
 
@@ -26,6 +29,7 @@ pub use autoscaler::{Autoscaler, utilization};
 pub use controller::{Controller, trimtab};
 pub use load::Load;
 pub use record::Record;
+pub use service::Service;
 pub use wait::{eventually, seconds, wait_until};
 pub use workload::{Workload, gadget_definition};
 

@@ -89,7 +89,8 @@ async fn divide(pods: &Api<Pod>, selector: &str, wish: &Wish) -> kube::Result<()
     Ok(())
 }
 
-fn serves(pod: &Pod) -> bool {
+/// Whether requests go to it.
+pub fn serves(pod: &Pod) -> bool {
     let running = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
     running && pod.metadata.deletion_timestamp.is_none()
 }
