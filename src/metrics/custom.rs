@@ -139,7 +139,11 @@ pub fn pods_reading<'a>(values: impl IntoIterator<Item = &'a CustomValue>, pods:
         .map(|(name, sample)| (name.clone(), sample))
         .collect();
     of_strangers.sort_by(|(a, _), (b, _)| a.cmp(b));
-    Reading::PerPod(PodSamples { of_pods, of_strangers })
+    Reading::PerPod(PodSamples {
+        of_pods,
+        of_strangers,
+        unusable: Vec::new(),
+    })
 }
 
 /// An Object metric's reading: the one value that the API answered.
