@@ -191,6 +191,21 @@ pub struct PodSamples {
     pub of_pods: Vec<Option<Sample>>,
     /// Samples under names that no pod of the observation has. They count in plain averages, as in Kubernetes.
     pub of_strangers: Vec<(Arc<str>, Sample)>,
+    /// Pods of the observation, in the same order, whose sample is missing for another reason than that the source has none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unusable: Vec<(Arc<str>, Unusable)>,
+}
+
+/// Why what a source says of a pod is no sample. The decision makes no difference between them and silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unusable {
+    /// The value is NaN.
+    NotANumber,
+    /// The value is infinite.
+    Infinite,
+    /// There are several values for it.
+    Several,
 }
 
 /// A value with its time.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use crate::observe::{MetricFailure, MetricStatus, Scale, ScaleFailure, SelectorFailure};
+use crate::observe::{MetricFailure, MetricStatus, Scale, ScaleFailure, SelectorFailure, Unusable};
 use crate::quantity::Milli;
 use crate::spec::{MetricTarget, PolicyKind, SelectPolicy};
 
@@ -89,6 +89,9 @@ pub struct PodUse {
     pub class: PodClass,
     /// Its sample, also where that does not count.
     pub sample: Option<Milli>,
+    /// Why what the source says of it is no sample.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<Unusable>,
     /// Its request, for utilization.
     pub request: Option<Milli>,
     /// The value that it has in the last calculation; `None`: it is left out.

@@ -48,6 +48,7 @@ pub(super) fn propose(
     let is_cpu = subject.resource == Some("cpu");
     let mut sums = Sums::default();
     let (mut ready, mut unready, mut missing) = (0usize, 0usize, 0usize);
+    let mut unusable = samples.unusable.iter().peekable();
     for (i, pod) in cx.pods.iter().enumerate() {
         let sample = samples.of_pods.get(i).copied().flatten();
         let class = classify(pod, sample.as_ref(), is_cpu, cx.settings, cx.now);
@@ -63,6 +64,7 @@ pub(super) fn propose(
             pod: pod.name.clone(),
             class,
             sample: value,
+            unusable: unusable.next_if(|(name, _)| *name == pod.name).map(|(_, why)| *why),
             request: None,
             counted,
         });
@@ -73,6 +75,7 @@ pub(super) fn propose(
             pod: name.clone(),
             class: PodClass::Stranger,
             sample: value,
+            unusable: None,
             request: None,
             counted: value,
         });

@@ -5,6 +5,9 @@ mod endpoint;
 #[cfg(test)]
 mod fake;
 
+#[allow(dead_code)] // The pass, which makes them, follows.
+mod reading;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;

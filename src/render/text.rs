@@ -7,7 +7,7 @@ use crate::decide::derivation::{
     Branch, Calculation, Combined, Ignored, Limit, MetricDerivation, PodClass, PodUse, Stabilization, Unready, Usage,
     Verdict,
 };
-use crate::observe::{Condition, MetricStatus, MetricValue, SelectorFailure, Status};
+use crate::observe::{Condition, MetricStatus, MetricValue, SelectorFailure, Status, Unusable};
 use crate::spec::{Key, MetricTarget, PolicyKind, SelectPolicy, Spec};
 
 /// More pods than these are counted by class, with the first few named.
@@ -161,6 +161,9 @@ fn write_metric(out: &mut String, metric: &MetricDerivation) -> fmt::Result {
 fn write_pods(out: &mut String, pods: &[PodUse]) -> fmt::Result {
     for pod in pods.iter().take(PODS_SHOWN) {
         write!(out, "  pod            {}: {}", pod.pod, class(pod.class))?;
+        if let Some(why) = pod.unusable {
+            write!(out, " ({})", unusable(why))?;
+        }
         if let Some(sample) = pod.sample {
             write!(out, ", sample {sample}")?;
         }
@@ -227,6 +230,14 @@ fn target(target: MetricTarget) -> String {
         MetricTarget::AverageValue(value) => format!("{value} on average"),
         MetricTarget::Value(value) => value.to_string(),
         MetricTarget::Mismatched => "that does not fit its type".into(),
+    }
+}
+
+fn unusable(why: Unusable) -> &'static str {
+    match why {
+        Unusable::NotANumber => "its value is NaN",
+        Unusable::Infinite => "its value is infinite",
+        Unusable::Several => "it has several series",
     }
 }
 

@@ -280,7 +280,13 @@ fn any_reading(source: &MetricSource, pods: usize) -> BoxedStrategy<Reading> {
             prop::collection::vec(option::of(any_sample()), pods),
             prop::collection::vec(any_sample().prop_map(|s| (Arc::from("stranger"), s)), 0..2),
         )
-            .prop_map(|(of_pods, of_strangers)| Reading::PerPod(PodSamples { of_pods, of_strangers }))
+            .prop_map(|(of_pods, of_strangers)| {
+                Reading::PerPod(PodSamples {
+                    of_pods,
+                    of_strangers,
+                    unusable: Vec::new(),
+                })
+            })
             .boxed(),
     };
     prop_oneof![8 => answered, 1 => failed].boxed()

@@ -82,7 +82,11 @@ impl PodValues {
                 "no metrics returned from custom metrics API",
             ));
         }
-        Reading::PerPod(PodSamples { of_pods, of_strangers })
+        Reading::PerPod(PodSamples {
+            of_pods,
+            of_strangers,
+            unusable: Vec::new(),
+        })
     }
 }
 

@@ -49,7 +49,11 @@ pub fn reading(
             "no metrics returned from resource metrics API",
         ));
     }
-    Reading::PerPod(PodSamples { of_pods, of_strangers })
+    Reading::PerPod(PodSamples {
+        of_pods,
+        of_strangers,
+        unusable: Vec::new(),
+    })
 }
 
 struct Question<'a> {
