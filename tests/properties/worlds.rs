@@ -344,6 +344,7 @@ pub fn plain_pods(current: i32, samples: &[Option<i64>]) -> (Observation, Timest
         readings: vec![Reading::PerPod(PodSamples {
             of_pods,
             of_strangers: Vec::new(),
+            unusable: Vec::new(),
         })],
     };
     (seen, now)
