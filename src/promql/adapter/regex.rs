@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_is_no_expression_is_refused_in_one_line() {
-        for expression in ["(", "a**", r"(?=a)", r"(a)\1", "[b-a]"] {
+        for expression in ["(", r"(?=a)", r"(a)\1", "[b-a]"] {
             let problem = compile(expression).unwrap_err();
             assert!(problem.starts_with("is no regular expression: "), "{problem}");
             assert!(!problem.contains('\n'));
