@@ -149,6 +149,32 @@ fn shown(definition: &Definition) -> String {
 }
 
 #[test]
+fn the_example_s_rules_give_what_its_comments_say() {
+    let path = "config/prometheus-adapter.rules.yaml";
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("it is there");
+    let rules = AdapterRules::parse(path, &text, &"main".into()).expect("it is right");
+    assert_eq!(rules.warnings(), []);
+    let names: Vec<Arc<[Arc<str>]>> = vec![["shop_orders_total".into()].into()];
+    assert_eq!(rules.series_queries().len(), names.len());
+    let mut catalog = rules.catalog(&names);
+    for (kind, name, object) in [
+        ("Pods", "qps", ""),
+        ("Pods", "shop_orders_per_second", ""),
+        ("Object", "shop_orders_per_second", "v1 Service front"),
+        ("External", "mails_waiting", ""),
+    ] {
+        let metric = Metric {
+            kind: kind.into(),
+            name: name.into(),
+            selector: String::new(),
+            object: object.into(),
+        };
+        assert!(matches!(catalog.find(&metric.source()), Some(Ok(_))), "{kind} {name}");
+    }
+    assert_eq!(rules.resources().len(), 2);
+}
+
+#[test]
 fn rule_files_give_what_is_kept() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(FOLDER);
     let mut names: Vec<String> = fs::read_dir(folder)
