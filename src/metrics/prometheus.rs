@@ -1,27 +1,49 @@
 //! Prometheus, and whatever speaks its API, asked directly: no adapter between.
+//!
+//! A pass says beforehand what will be asked ([`Prometheus::pass`]). For each endpoint this becomes a plan (`plan`): asks that
+//! differ by label values only are merged into few queries (`promql`), within the endpoint's budget. A query is sent when
+//! the first sync waits for it (`round`), and its series are split among all who asked (`reading`).
 
 pub mod answer;
+mod catalog;
+mod divide;
 mod endpoint;
 #[cfg(test)]
 mod fake;
-
-#[allow(dead_code)] // The pass, which makes them, follows.
+mod memory;
+mod names;
+mod pass;
+mod plan;
 mod reading;
+mod round;
+mod server;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use self::catalog::Catalog;
+use self::names::Names;
+use self::server::Server;
 use super::guard::GuardCounts;
-use crate::observe::{Pod, Reading};
-use crate::promql::adapter::AdapterRules;
-use crate::selector::Selector;
 use crate::settings::sources::Sources;
 use crate::spec::MetricSource;
+pub use pass::PrometheusPass;
 
 /// Every Prometheus that is configured, with the metrics that they answer for.
 #[derive(Clone)]
-pub struct Prometheus {}
+pub struct Prometheus {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    servers: BTreeMap<Arc<str>, Arc<Server>>,
+    catalog: Catalog,
+    names: Names,
+}
 
 /// Why an endpoint cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -51,47 +73,46 @@ pub struct EndpointHealth {
     pub counts: GuardCounts,
     /// It is being left alone after failures.
     pub resting: bool,
-    /// The last failure, while it lasts.
+    /// The last failure, while it lasts. A query that is wrong is not the endpoint's failure.
     pub trouble: Option<String>,
 }
 
 impl Prometheus {
-    /// Prometheus endpoints as configured. Nothing is asked yet.
+    /// Prometheus endpoints as configured. Nothing is asked yet. `seed` varies how long they rest after failures.
     ///
     /// # Errors
     /// An endpoint whose address, certificates or headers cannot be used.
-    pub fn new(sources: &Sources, rules: Option<AdapterRules>, seed: u64) -> Result<Self, EndpointError> {
-        let _ = (sources, rules, seed);
-        todo!()
+    pub fn new(sources: &Sources, seed: u64) -> Result<Self, EndpointError> {
+        let mut servers = BTreeMap::new();
+        for (i, (name, settings)) in sources.prometheus.iter().enumerate() {
+            let server = Server::new(name, settings, seed.wrapping_add(i as u64))?;
+            servers.insert(name.clone(), Arc::new(server));
+        }
+        Ok(Self {
+            inner: Arc::new(Inner {
+                servers,
+                catalog: Catalog::new(&sources.metrics, sources.adapter_rules.clone()),
+                names: Names::default(),
+            }),
+        })
     }
 
-    /// Begins a pass at `now`, in which all of `wanted` will be asked for (those that no Prometheus answers for are passed
-    /// over). Nothing is asked before someone waits for an answer.
+    /// Begins a pass at `now`, in which all of `wanted` will be asked for, one entry for each autoscaler and metric (those
+    /// that no Prometheus answers for are passed over). Nothing is asked before someone waits for an answer.
     pub fn pass(&self, wanted: Vec<Wanted>, now: Timestamp) -> PrometheusPass {
-        let _ = (wanted, now);
-        todo!()
+        PrometheusPass::new(&self.inner, wanted, now)
     }
 
     /// How each endpoint is doing.
     pub fn health(&self) -> Vec<EndpointHealth> {
-        todo!()
+        self.inner.servers.values().map(|server| server.health()).collect()
     }
 }
 
-/// The answers of one pass: each query is sent once, and all who wait for it get the same answer.
-pub struct PrometheusPass {}
-
-impl PrometheusPass {
-    /// What a Prometheus says of a metric, for an autoscaler of `namespace` whose `selector` picks `pods`; `None` where no
-    /// Prometheus answers for it, so that the metrics APIs do.
-    pub async fn reading(
-        &self,
-        namespace: &Arc<str>,
-        source: &MetricSource,
-        selector: &Selector,
-        pods: &[Pod],
-    ) -> Option<Reading> {
-        let _ = (namespace, source, selector, pods);
-        todo!()
+impl Inner {
+    /// The endpoint that Prometheus Adapter's rules are for.
+    fn rules_server(&self) -> Option<&Arc<Server>> {
+        let endpoint = self.catalog.rules()?.endpoint();
+        self.servers.get(endpoint)
     }
 }

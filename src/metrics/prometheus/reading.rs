@@ -85,7 +85,7 @@ fn per_pod(asked: Asked<'_>, pods: &[Pod], by_pod: &FxHashMap<Arc<str>, Value>) 
     let samples = pods
         .iter()
         .map(|pod| match (by_pod.get(&pod.name), asked.definition.missing) {
-            (Some(value), _) => Some(value.clone()),
+            (Some(value), _) => Some(*value),
             (None, Missing::Is(value)) => Some(Ok(value)),
             (None, Missing::Fails) => None,
         });
@@ -165,7 +165,7 @@ fn several(asked: Asked<'_>, values: &[Value]) -> Reading {
     match (values, asked.definition.missing) {
         ([], Missing::Is(value)) => Reading::Several(vec![value]),
         ([], Missing::Fails) => failed(asked, FailureKind::Empty, "no series"),
-        _ => match values.iter().cloned().collect::<Result<Vec<_>, _>>() {
+        _ => match values.iter().copied().collect::<Result<Vec<_>, _>>() {
             Ok(values) => Reading::Several(values),
             Err(why) => failed(asked, kind(why), words(why)),
         },

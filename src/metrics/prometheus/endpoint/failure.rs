@@ -83,7 +83,7 @@ impl QueryFailure {
 }
 
 impl QueryError {
-    pub(super) fn new(failure: QueryFailure, message: impl Into<String>) -> Self {
+    pub(crate) fn new(failure: QueryFailure, message: impl Into<String>) -> Self {
         Self {
             failure,
             message: message.into(),

@@ -28,7 +28,7 @@ pub(super) fn reading(
     let values = pods.iter().map(|pod| {
         let containers = by_pod.get(&pod.name);
         let value = match container {
-            Some(container) => containers.and_then(|c| c.get(container).cloned()),
+            Some(container) => containers.and_then(|c| c.get(container).copied()),
             None => containers.and_then(|c| sum(pod, c)),
         };
         match (value, asked.definition.missing) {
@@ -53,6 +53,6 @@ fn sum(pod: &Pod, containers: &FxHashMap<Arc<str>, Value>) -> Option<Value> {
         .map(|(_, value)| value);
     counted.fold(None, |sum, value| {
         let sum: Value = sum.unwrap_or(Ok(Milli::ZERO));
-        Some(sum.and_then(|sum| Ok(sum.saturating_add(value.clone()?))))
+        Some(sum.and_then(|sum| Ok(sum.saturating_add((*value)?))))
     })
 }
