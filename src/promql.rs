@@ -5,14 +5,17 @@
 
 pub mod adapter;
 pub mod definition;
+pub mod freshness;
 pub mod merge;
+mod syntax;
 pub mod template;
 
 use std::sync::Arc;
 
 pub use definition::{Answers, Definition, Missing};
-pub use merge::{Ask, MergeLimits, Query, merge, single};
-pub use template::{Template, TemplateError};
+pub use freshness::NotLimitable;
+pub use merge::{Ask, AskError, MergeLimits, Query, merge, single};
+pub use template::{SelectorForm, Template, TemplateError};
 
 /// One series of an answer.
 #[derive(Clone, Debug, PartialEq)]

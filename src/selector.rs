@@ -25,23 +25,33 @@ pub struct Selector {
 
 /// One requirement on one label.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Requirement {
+pub struct Requirement {
     key: Arc<str>,
     operator: Operator,
     /// Sorted, without duplicates; one value for comparisons, none for existence.
     values: Vec<Arc<str>>,
 }
 
+/// How a requirement compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Operator {
+pub enum Operator {
+    /// `key=value`
     Equals,
+    /// `key==value`, which means the same
     DoubleEquals,
+    /// `key!=value`, or no such label
     NotEquals,
+    /// `key in (a,b)`
     In,
+    /// `key notin (a,b)`, or no such label
     NotIn,
+    /// `key`
     Exists,
+    /// `!key`
     DoesNotExist,
+    /// `key>5`
     GreaterThan,
+    /// `key<5`
     LessThan,
 }
 
@@ -59,6 +69,11 @@ impl Selector {
     /// Whether it picks everything.
     pub fn is_everything(&self) -> bool {
         self.requirements.is_empty()
+    }
+
+    /// Its requirements, sorted by key.
+    pub fn requirements(&self) -> &[Requirement] {
+        &self.requirements
     }
 
     /// Whether it picks what has these labels.
@@ -91,6 +106,21 @@ impl Selector {
 }
 
 impl Requirement {
+    /// The label.
+    pub fn key(&self) -> &Arc<str> {
+        &self.key
+    }
+
+    /// How it compares.
+    pub fn operator(&self) -> Operator {
+        self.operator
+    }
+
+    /// What it compares with, sorted, each once: one value for comparisons, none for existence.
+    pub fn values(&self) -> &[Arc<str>] {
+        &self.values
+    }
+
     /// A requirement that Kubernetes' validation lets through.
     fn new(key: &str, operator: Operator, mut values: Vec<Arc<str>>) -> Result<Self, SelectorError> {
         use Operator::{DoubleEquals, Equals, GreaterThan, In, LessThan, NotEquals, NotIn};

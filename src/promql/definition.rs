@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Template;
+use super::{NotLimitable, Template};
 use crate::quantity::Milli;
 
 /// The freshness limit where none is said: some scrapes may be lost, and a count still follows within minutes.
@@ -45,10 +45,22 @@ impl Definition {
             Answers::External => &["$pods", "$object"],
             Answers::Resource { .. } => &["$object", "$selector"],
         };
-        placeholders(self.template.text())
-            .filter(|placeholder| foreign.contains(placeholder))
-            .map(|placeholder| format!("{placeholder} stands for nothing with type {kind}"))
+        let template = &self.template;
+        let named = [
+            ("$pods", template.names_pods()),
+            ("$object", template.names_object()),
+            ("$selector", template.names_selector()),
+        ];
+        let foreign = named.iter().filter(|(name, there)| *there && foreign.contains(name));
+        let foreign = foreign.map(|(name, _)| format!("{name} stands for nothing with type {kind}"));
+        foreign
+            .chain(self.not_limitable().map(|error| error.to_string()))
             .collect()
+    }
+
+    /// Why the age of its values cannot be limited as it is to be.
+    pub(super) fn not_limitable(&self) -> Option<NotLimitable> {
+        self.template.can_be_limited(self.freshness?).err()
     }
 
     /// Whether both would answer for one question of an autoscaler.
@@ -65,24 +77,6 @@ impl Definition {
             _ => false,
         }
     }
-}
-
-/// The placeholders of a template, in its order.
-fn placeholders(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        loop {
-            rest = &rest[rest.find('$')?..];
-            let end = rest[1..].find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-            let (word, after) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
-            if word.len() > 1 {
-                rest = after;
-                return Some(word);
-            }
-            // `$$` is a dollar, and begins nothing.
-            rest = rest.strip_prefix("$$").unwrap_or(&rest[1..]);
-        }
-    })
 }
 
 /// The query for `resource` where none is given: of what the kubelet's cAdvisor tells of containers. `None` for other
@@ -142,7 +136,7 @@ pub struct ObjectKind {
 }
 
 /// A duration as PromQL writes it, to the millisecond.
-fn range(duration: Duration) -> String {
+pub(super) fn range(duration: Duration) -> String {
     match duration.as_millis() {
         millis if millis % 60_000 == 0 => format!("{}m", millis / 60_000),
         millis if millis % 1_000 == 0 => format!("{}s", millis / 1_000),

@@ -1,9 +1,27 @@
 //! Many questions, few queries.
+//!
+//! Asks of one query that differ only by the values of labels are put as one: the matchers name all values, the labels
+//! are added to every grouping and matching on the way up, and each series of the answer says whose it is. What may be
+//! merged so is found out on the tree ([`flow`]); whatever is in doubt is asked for by itself.
+
+mod flow;
+mod groups;
+mod plan;
+mod query;
+mod size;
+mod variables;
 
 use std::sync::Arc;
 
+pub use groups::merge;
+pub use plan::single;
+pub use query::Query;
+
+use super::template::{LabelMatcher, PodsUse, SelectorForm, matchers};
 use super::{Definition, Series};
 use crate::selector::Selector;
+
+pub(super) use variables::pods_use;
 
 /// What an autoscaler asks of a definition.
 #[derive(Clone, Debug)]
@@ -27,46 +45,90 @@ pub struct MergeLimits {
     pub values: usize,
 }
 
-/// One query to send, for one or many asks.
-#[derive(Clone, Debug)]
-pub struct Query {
-    /// The PromQL.
-    pub text: String,
-    /// Whom it is for: places in the list that [`merge`] was given.
-    pub asks: Vec<usize>,
-}
-
-impl Query {
-    /// The series of the answer that belong to each of [`asks`](Self::asks), in the same order.
-    pub fn split<'a>(&self, series: &'a [Series]) -> Vec<Vec<&'a Series>> {
-        let _ = series;
-        todo!()
-    }
-
-    /// Two queries, for half of the asks each; `None` where there is only one. For a query that fails for reasons that may
-    /// lie with one of those for whom it is asked.
-    pub fn halves(&self, asks: &[Ask]) -> Option<[Query; 2]> {
-        let _ = asks;
-        todo!()
+impl Default for MergeLimits {
+    /// What every server takes as it is delivered: VictoriaMetrics reads queries of 16 KiB (`-search.maxQueryLen`).
+    /// 500 namespaces of 20 characters fit twice over.
+    fn default() -> Self {
+        Self {
+            bytes: 16_000,
+            values: 1_000,
+        }
     }
 }
 
-/// The queries for all asks whose definitions can be merged or do not name pods: each ask is in exactly one query. Those of
-/// [`Ask::needs_pods`] are left out.
-pub fn merge(asks: &[Ask], limits: MergeLimits) -> Vec<Query> {
-    let _ = (asks, limits);
-    todo!()
+/// Why a definition cannot be asked this.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// The selector compares numbers.
+    #[error("the metric's selector compares label {label} with < or >, which PromQL cannot; use in or notin")]
+    Comparison {
+        /// The label.
+        label: Arc<str>,
+    },
+    /// The selector has a label that Prometheus cannot have.
+    #[error("the metric's selector has the label {label}, and Prometheus' labels have letters, digits and _ only")]
+    LabelName {
+        /// The label.
+        label: Arc<str>,
+    },
+    /// The selector would change nothing.
+    #[error("the metric has the selector {selector}, but its query has no $selector to take it")]
+    SelectorUnused {
+        /// The selector.
+        selector: Selector,
+    },
+    /// The query wants an object's name.
+    #[error("the metric's query has $object, and this metric is of no object")]
+    NoObject,
+    /// The query wants pods' names.
+    #[error("the metric's query has $pods, and there are no pods")]
+    NoPods,
+    /// The age of the values cannot be limited.
+    #[error("{0}")]
+    NotLimitable(#[from] super::freshness::NotLimitable),
 }
 
-/// The query for one ask alone, with its pods by name.
-pub fn single(ask: &Ask, pods: &[Arc<str>]) -> Query {
-    let _ = (ask, pods);
-    todo!()
+impl AskError {
+    /// Whether the fault is the selector's, and not the definition's.
+    pub fn is_selectors(&self) -> bool {
+        matches!(
+            self,
+            Self::Comparison { .. } | Self::LabelName { .. } | Self::SelectorUnused { .. }
+        )
+    }
 }
 
 impl Ask {
     /// Whether the query cannot be asked without the pods' names, so that it is asked for each autoscaler by itself.
     pub fn needs_pods(&self) -> bool {
-        todo!()
+        self.definition.template.reading().pods == PodsUse::Needed
+    }
+
+    /// Why this cannot be asked at all.
+    pub fn problem(&self) -> Option<AskError> {
+        let unlimited = || self.definition.not_limitable().map(AskError::from);
+        self.matchers().err().or_else(unlimited)
+    }
+
+    /// The selector's matchers, where all else is right too.
+    fn matchers(&self) -> Result<Vec<LabelMatcher>, AskError> {
+        let template = &self.definition.template;
+        if template.names_object() && self.object.is_none() {
+            return Err(AskError::NoObject);
+        }
+        let form = template.selector_form();
+        if !template.names_selector() {
+            // Prometheus Adapter passes it over; here nobody is to believe that it counts.
+            return if form == SelectorForm::AsAdapter || self.selector.is_everything() {
+                Ok(Vec::new())
+            } else {
+                let selector = self.selector.clone();
+                Err(AskError::SelectorUnused { selector })
+            };
+        }
+        matchers(&self.selector, form)
     }
 }
+
+#[cfg(test)]
+mod tests;
