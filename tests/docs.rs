@@ -19,6 +19,7 @@ const PAGES: &[&str] = &[
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "docs/metrics.md",
     "manifests/README.md",
     "tests/cluster/README.md",
     "tests/conformance/FORMAT.md",

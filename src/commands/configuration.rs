@@ -1,19 +1,23 @@
 //! From the command line, the environment and the file to settings.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::ArgMatches;
 
 use super::{Failure, flags, output};
+use crate::promql::adapter::{self, AdapterRules, RuleMistake};
 use crate::settings::{Effective, FILE_MAX_BYTES, Typed, resolve};
 
 /// The settings that hold for a command; warnings about them go to standard error.
 ///
 /// # Errors
 ///
-/// A file that cannot be read, and every mistake in file, environment and flags.
+/// A file that cannot be read, and every mistake in file, environment and flags; for commands that read metrics also those in
+/// Prometheus Adapter's rules.
 pub(super) fn settings(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Effective, Failure> {
     let named = || {
         variables
@@ -36,11 +40,47 @@ pub(super) fn settings(matches: &ArgMatches, variables: &[(String, String)]) -> 
         variables: variables.to_vec(),
         flags: flags::typed(matches),
     };
-    let effective = resolve(&typed).map_err(Failure::unusable)?;
+    let mut effective = resolve(&typed).map_err(Failure::unusable)?;
+    if flags::knows(matches, "adapter-rules") {
+        read_adapter_rules(&mut effective)?;
+    }
     for warning in &effective.warnings {
         output::warn(warning);
     }
     Ok(effective)
+}
+
+/// Reads the file of Prometheus Adapter's rules, where one is set.
+fn read_adapter_rules(effective: &mut Effective) -> Result<(), Failure> {
+    let settings = &mut effective.settings;
+    let (Some(file), Some(endpoint)) = (&settings.adapter_rules, settings.adapter_rules_endpoint()) else {
+        return Ok(());
+    };
+    let path = file.display().to_string();
+    let text = read_text(&path, adapter::FILE_MAX_BYTES).map_err(Failure::unusable)?;
+    let rules =
+        AdapterRules::parse(&path, &text, &endpoint).map_err(|mistakes| Failure::unusable(RuleMistakes(mistakes)))?;
+    effective
+        .warnings
+        .extend(rules.warnings().iter().map(ToString::to_string));
+    settings.sources.adapter_rules = Some(Arc::new(rules));
+    Ok(())
+}
+
+/// All mistakes of a rule file.
+#[derive(Debug, thiserror::Error)]
+struct RuleMistakes(Vec<RuleMistake>);
+
+impl fmt::Display for RuleMistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [mistake] => mistake.fmt(f),
+            mistakes => {
+                write!(f, "{} mistakes in the adapter's rules", mistakes.len())?;
+                mistakes.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
+            }
+        }
+    }
 }
 
 /// A file's text, of at most `max_bytes`.

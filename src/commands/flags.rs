@@ -69,6 +69,11 @@ fn long_help(declaration: &Declaration) -> String {
     )
 }
 
+/// Whether a command has the flag `name`.
+pub(super) fn knows(matches: &ArgMatches, name: &str) -> bool {
+    matches.try_contains_id(name).is_ok()
+}
+
 /// The settings' flags that were typed, with their values, in the order of the command line.
 pub(super) fn typed(matches: &ArgMatches) -> Vec<(String, String)> {
     let mut typed: Vec<(usize, &str, &String)> = Vec::new();

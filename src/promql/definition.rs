@@ -135,6 +135,46 @@ pub struct ObjectKind {
     pub kind: Arc<str>,
 }
 
+/// The longest range that a query reads, of those that are written as a plain duration: `[2m]`.
+pub fn longest_range(query: &str) -> Option<Duration> {
+    let ranges = query.split('[').skip(1).filter_map(|rest| rest.split_once(']'));
+    ranges
+        .filter_map(|(range, _)| promql_duration(range.split(':').next().unwrap_or(range).trim()))
+        .max()
+}
+
+/// A duration as Prometheus reads it: units from the largest to the smallest, each once, and no fractions.
+pub fn promql_duration(text: &str) -> Option<Duration> {
+    // Prometheus' `model.ParseDuration`: a year has 365 days.
+    const UNITS: [(&str, u64); 7] = [
+        ("y", 31_536_000_000),
+        ("w", 604_800_000),
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+        ("ms", 1),
+    ];
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let (mut millis, mut rest, mut units) = (0u64, text, UNITS.as_slice());
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, after) = rest.split_at(digits);
+        let end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        let at = units.iter().position(|(name, _)| *name == unit)?;
+        let amount = number.parse::<u64>().ok()?.checked_mul(units[at].1)?;
+        millis = millis.checked_add(amount)?;
+        (rest, units) = (after, &units[at + 1..]);
+    }
+    Some(Duration::from_millis(millis))
+}
+
 /// A duration as PromQL writes it, to the millisecond.
 pub(super) fn range(duration: Duration) -> String {
     match duration.as_millis() {
@@ -218,6 +258,27 @@ mod tests {
             definition(Answers::External, query).problems(),
             ["$pods stands for nothing with type External"]
         );
+    }
+
+    #[test]
+    fn prometheus_durations_go_from_large_to_small() {
+        for (text, seconds) in [
+            ("5m", 300.0),
+            ("1h30m", 5400.0),
+            ("1d", 86_400.0),
+            ("1500ms", 1.5),
+            ("0", 0.0),
+        ] {
+            assert_eq!(promql_duration(text), Some(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for text in ["", "5", "m", "1.5h", "1m1h", "1m1m", "-1m", "99999999999999999999y"] {
+            assert_eq!(promql_duration(text), None, "{text}");
+        }
+        assert_eq!(
+            longest_range("rate(a[1m]) + max_over_time(b[2m:10s])"),
+            promql_duration("2m")
+        );
+        assert_eq!(longest_range("a"), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -244,6 +245,16 @@ settings! {
 }
 
 impl Settings {
+    /// The endpoint that Prometheus Adapter's rules ask; there is one wherever `adapter_rules` is set.
+    pub fn adapter_rules_endpoint(&self) -> Option<Arc<str>> {
+        let endpoints = &self.sources.prometheus;
+        let name = match &self.adapter_rules_prometheus {
+            Some(name) => endpoints.get_key_value(name.as_str())?.0,
+            None => endpoints.keys().next()?,
+        };
+        Some(name.clone())
+    }
+
     /// The part that decisions are made by.
     pub fn decide(&self) -> decide::Settings {
         // Nothing shorter than 292 billion years fails to convert.

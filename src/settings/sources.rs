@@ -17,6 +17,7 @@ pub use url::Url;
 use super::layers::{Effective, Origin};
 use super::mistake::Mistakes;
 use crate::promql::Definition;
+use crate::promql::adapter::AdapterRules;
 use crate::yaml::{self, Node};
 
 /// Prometheus endpoints, and the metrics that they answer for.
@@ -26,6 +27,8 @@ pub struct Sources {
     pub prometheus: BTreeMap<Arc<str>, Endpoint>,
     /// The metrics, in the file's order; no two answer for the same.
     pub metrics: Vec<Arc<Definition>>,
+    /// Prometheus Adapter's rules: whoever reads the settings reads their file and puts them here.
+    pub adapter_rules: Option<Arc<AdapterRules>>,
 }
 
 /// A server that speaks Prometheus' HTTP API.
@@ -168,7 +171,11 @@ impl Blocks {
         for yaml::Mistake { place, path, problem } in found {
             mistakes.add(Origin::of_place(&self.path, place), Some(&path), problem);
         }
-        Sources { prometheus, metrics }
+        Sources {
+            prometheus,
+            metrics,
+            adapter_rules: None,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Endpoint;
 use super::endpoint::positive_duration;
-use crate::promql::definition::{DEFAULT_FRESHNESS, DEFAULT_WINDOW, ObjectKind, default_query};
+use crate::promql::definition::{DEFAULT_FRESHNESS, DEFAULT_WINDOW, ObjectKind, default_query, longest_range};
 use crate::promql::{Answers, Definition, Missing, Template};
 use crate::quantity::Quantity;
 use crate::settings::duration;
@@ -303,12 +303,4 @@ fn missing(text: &str) -> Result<Missing, String> {
             Err(_) => Err("is not allowed; allowed: fail, or a quantity such as 0 or 100m".to_owned()),
         },
     }
-}
-
-/// The longest range that a query reads, of those that are written as a plain duration: `[2m]`.
-fn longest_range(query: &str) -> Option<Duration> {
-    let ranges = query.split('[').skip(1).filter_map(|rest| rest.split_once(']'));
-    ranges
-        .filter_map(|(range, _)| duration::parse(range.split(':').next().unwrap_or(range)).ok())
-        .max()
 }

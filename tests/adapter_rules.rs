@@ -1,0 +1,194 @@
+//! Prometheus Adapter's rules as they are read: `tests/adapter-rules/*.rules.yaml`, what is asked of them in `.asked.yaml`,
+//! and what comes of it, kept in `.expected`.
+
+#[path = "support/expect.rs"]
+mod expect;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use expect::expect_file;
+use serde::Deserialize;
+use trimtab::promql::adapter::{AdapterRules, Catalog};
+use trimtab::promql::{Answers, Definition};
+use trimtab::selector::Selector;
+use trimtab::spec::{MetricIdentifier, MetricSource, ObjectRef};
+
+const FOLDER: &str = "tests/adapter-rules";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    /// The names of the series behind each series query that has to be listed.
+    #[serde(default)]
+    series: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    metrics: Vec<Metric>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Metric {
+    #[serde(rename = "type")]
+    kind: String,
+    name: String,
+    #[serde(default)]
+    selector: String,
+    /// `group/version Kind name`
+    #[serde(default)]
+    object: String,
+}
+
+impl Metric {
+    fn source(&self) -> MetricSource {
+        let metric = MetricIdentifier {
+            name: self.name.as_str().into(),
+            written: None,
+            selector: Ok(Selector::parse(&self.selector).expect("it is a selector")),
+        };
+        match self.kind.as_str() {
+            "Pods" => MetricSource::Pods { metric },
+            "External" => MetricSource::External { metric },
+            "Object" => {
+                let mut words = self.object.split(' ');
+                let mut word = || Arc::<str>::from(words.next().expect("an object has three words"));
+                let described = ObjectRef {
+                    api_version: word(),
+                    kind: word(),
+                    name: word(),
+                };
+                MetricSource::Object { described, metric }
+            }
+            other => panic!("{other} is no type"),
+        }
+    }
+}
+
+/// What comes of a rule file.
+fn outcome(name: &str) -> String {
+    let path = format!("{name}.rules.yaml");
+    let read = |file: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(FOLDER).join(file));
+    let text = read(&path).expect("it was listed");
+    let mut out = String::new();
+    let rules = match AdapterRules::parse(&path, &text, &"main".into()) {
+        Ok(rules) => rules,
+        Err(mistakes) => {
+            for mistake in mistakes {
+                let _ = writeln!(out, "{mistake}");
+            }
+            return out;
+        }
+    };
+    for warning in rules.warnings() {
+        let _ = writeln!(out, "warning: {warning}");
+    }
+    for query in rules.series_queries() {
+        let _ = writeln!(out, "list {query}");
+    }
+    for definition in rules.resources() {
+        let _ = writeln!(out, "Resource {}\n{}", definition.name, shown(definition));
+    }
+    let Ok(asked) = read(&format!("{name}.asked.yaml")) else {
+        return out;
+    };
+    let asked: Asked = serde_saphyr::from_str(&asked).expect("it is in the form of Asked");
+    let names: Vec<Arc<[Arc<str>]>> = rules
+        .series_queries()
+        .iter()
+        .map(|query| {
+            asked.series[&**query]
+                .iter()
+                .map(|name| Arc::from(name.as_str()))
+                .collect()
+        })
+        .collect();
+    let mut catalog = rules.catalog(&names);
+    for metric in &asked.metrics {
+        out.push_str(&answer(&mut catalog, metric));
+    }
+    out
+}
+
+fn answer(catalog: &mut Catalog, metric: &Metric) -> String {
+    let words = [&metric.kind, &metric.name, &metric.object, &metric.selector];
+    let words: Vec<&str> = words
+        .into_iter()
+        .map(String::as_str)
+        .filter(|word| !word.is_empty())
+        .collect();
+    let answer = match catalog.find(&metric.source()) {
+        None => "  no rule gives it\n".to_owned(),
+        Some(Err(problem)) => format!("  {problem}\n"),
+        Some(Ok(definition)) => shown(&definition),
+    };
+    format!("{}\n{answer}", words.join(" "))
+}
+
+fn shown(definition: &Definition) -> String {
+    let labels = match &definition.answers {
+        Answers::Pods { pod_label } => format!("  by {pod_label}\n"),
+        Answers::Resource {
+            pod_label,
+            container_label,
+            namespace_label,
+            window,
+        } => format!("  by {namespace_label}, {pod_label}, {container_label} over {window:?}\n"),
+        Answers::Object { .. } | Answers::External => String::new(),
+    };
+    let limit = match definition.freshness {
+        Some(limit) => format!("  not older than {limit:?}\n"),
+        None => String::new(),
+    };
+    format!(
+        "  {}\n{labels}{limit}",
+        definition.template.text().trim().replace('\n', "\n  ")
+    )
+}
+
+#[test]
+fn the_example_s_rules_give_what_its_comments_say() {
+    let path = "config/prometheus-adapter.rules.yaml";
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("it is there");
+    let rules = AdapterRules::parse(path, &text, &"main".into()).expect("it is right");
+    assert_eq!(rules.warnings(), []);
+    let names: Vec<Arc<[Arc<str>]>> = vec![["shop_orders_total".into()].into()];
+    assert_eq!(rules.series_queries().len(), names.len());
+    let mut catalog = rules.catalog(&names);
+    for (kind, name, object) in [
+        ("Pods", "qps", ""),
+        ("Pods", "shop_orders_per_second", ""),
+        ("Object", "shop_orders_per_second", "v1 Service front"),
+        ("External", "mails_waiting", ""),
+    ] {
+        let metric = Metric {
+            kind: kind.into(),
+            name: name.into(),
+            selector: String::new(),
+            object: object.into(),
+        };
+        assert!(matches!(catalog.find(&metric.source()), Some(Ok(_))), "{kind} {name}");
+    }
+    assert_eq!(rules.resources().len(), 2);
+}
+
+#[test]
+fn rule_files_give_what_is_kept() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(FOLDER);
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .expect("the folder can be read")
+        .filter_map(|entry| {
+            let name = entry.expect("the folder can be read").file_name();
+            name.to_string_lossy().strip_suffix(".rules.yaml").map(str::to_owned)
+        })
+        .collect();
+    names.sort();
+    assert!(names.len() >= 5, "only {} rule files", names.len());
+    let differences: Vec<String> = names
+        .iter()
+        .filter_map(|name| expect_file(&format!("{FOLDER}/{name}.expected"), &outcome(name)).err())
+        .collect();
+    assert!(differences.is_empty(), "\n{}", differences.join("\n"));
+}
