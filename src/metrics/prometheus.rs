@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::guard::GuardCounts;
+use super::guard::SourceHealth;
 use crate::observe::{Pod, Reading};
 use crate::promql::adapter::AdapterRules;
 use crate::selector::Selector;
@@ -47,12 +47,8 @@ pub struct Wanted {
 pub struct EndpointHealth {
     /// The endpoint's name.
     pub endpoint: Arc<str>,
-    /// What became of its queries so far.
-    pub counts: GuardCounts,
-    /// It is being left alone after failures.
-    pub resting: bool,
-    /// The last failure, while it lasts.
-    pub trouble: Option<String>,
+    /// How it is doing.
+    pub health: SourceHealth,
 }
 
 impl Prometheus {

@@ -76,11 +76,11 @@ impl Work {
                     .as_ref()
                     .map(|l| l.borrow().leads(tokio::time::Instant::now())),
                 events: recorder.as_ref().map(EventRecorder::counts).unwrap_or_default(),
-                sources: vec![SourceVitals {
-                    name: "resource",
-                    counts: sources.resource.guard().counts(),
-                    resting: sources.resource.guard().is_resting(),
-                }],
+                sources: sources
+                    .health()
+                    .into_iter()
+                    .map(|(name, health)| SourceVitals { name, health })
+                    .collect(),
                 waiting_statuses: budget.lock().waiting(),
             }
         };

@@ -28,6 +28,7 @@ pub(super) struct Own {
     events: Family<Outcome, Counter>,
     questions: Family<Question, Counter>,
     resting: Family<Source, Gauge>,
+    source_trouble: Family<Source, Seconds>,
     watch_ready: Family<Watch, Gauge>,
     watch_silence: Family<Watch, Seconds>,
     watch_trouble: Family<Watch, Seconds>,
@@ -43,12 +44,12 @@ struct Outcome {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Source {
-    source: &'static str,
+    source: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Question {
-    source: &'static str,
+    source: String,
     outcome: &'static str,
 }
 
@@ -76,6 +77,7 @@ impl Default for Own {
             events: Family::default(),
             questions: Family::default(),
             resting: Family::default(),
+            source_trouble: Family::default(),
             watch_ready: Family::default(),
             watch_silence: Family::default(),
             watch_trouble: Family::default(),
@@ -129,6 +131,11 @@ impl Own {
             "metric_source_resting",
             "Sources left alone after failures",
             self.resting.clone(),
+        );
+        registry.register(
+            "metric_source_trouble_seconds",
+            "For how long a source has not answered",
+            self.source_trouble.clone(),
         );
         registry.register(
             "watch_ready",
@@ -197,19 +204,25 @@ impl Own {
     }
 
     fn source(&self, vitals: &SourceVitals) {
-        let SourceVitals {
-            name: source,
-            counts,
-            resting,
-        } = *vitals;
+        let SourceVitals { name, health } = vitals;
         for (outcome, count) in [
-            ("answered", counts.answered),
-            ("failed", counts.failed),
-            ("refused", counts.refused),
+            ("answered", health.counts.answered),
+            ("failed", health.counts.failed),
+            ("refused", health.counts.refused),
         ] {
-            set(&self.questions.get_or_create(&Question { source, outcome }), count);
+            let question = Question {
+                source: name.clone(),
+                outcome,
+            };
+            set(&self.questions.get_or_create(&question), count);
         }
-        self.resting.get_or_create(&Source { source }).set(resting.into());
+        let source = Source { source: name.clone() };
+        self.resting.get_or_create(&source).set(health.resting.into());
+        let lasts = health
+            .trouble
+            .as_ref()
+            .map_or(0.0, |trouble| trouble.lasts.as_secs_f64());
+        self.source_trouble.get_or_create(&source).set(lasts);
     }
 
     fn watches(&self, watches: &[WatchHealth]) {
