@@ -31,6 +31,7 @@ use crate::cluster::autoscalers::Change;
 use crate::decide;
 use crate::memory::Memory;
 use crate::metrics::sources::MetricSources;
+use crate::observe::Status;
 use crate::spec::Key;
 use act::Hand;
 use held::Held;
@@ -130,6 +131,12 @@ impl Controller {
     /// What is remembered of an autoscaler at this moment; `None` where there is none of this name.
     pub fn memory(&self, key: &Key) -> Option<Memory> {
         self.context.held.known_memory(key)
+    }
+
+    /// What was said last about an autoscaler; `None` where there is none of this name.
+    pub fn status(&self, key: &Key) -> Option<Status> {
+        let autoscaler = self.context.cluster.autoscalers.get(key)?;
+        Some(self.context.held.status_of(&autoscaler))
     }
 
     /// Waits for full caches, then syncs until `stop`; ends when all syncs have ended, or `grace` is over.

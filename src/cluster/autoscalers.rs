@@ -1,75 +1,108 @@
-//! The autoscalers of the cluster: what they want, and what was last said about them.
+//! All autoscalers, of the cluster and of files: what they want, and what was last said about them.
 
 mod changes;
+mod filed;
 mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
 use super::watch::Store;
+use crate::manifests::{Manifest, Place};
 use crate::observe::Status;
 use crate::spec::{Key, Spec, SpecError};
 pub use changes::Change;
 use changes::{Changes, What};
+pub use filed::first_status;
 pub use stored::StoredAutoscaler;
 
-/// One autoscaler, as its watch last showed it.
+/// One autoscaler, as its watch or its file last showed it.
 #[derive(Clone, Debug)]
 pub struct Autoscaler {
     /// Its name.
     pub key: Key,
-    /// Tells it from another that had its name before.
-    pub uid: Arc<str>,
-    /// The version of the object.
-    pub resource_version: Arc<str>,
+    /// Where it comes from.
+    pub origin: Origin,
     /// What it wants, or why nobody can tell.
     pub spec: Result<Arc<Spec>, Arc<SpecError>>,
-    /// What was last said about it.
+    /// What was last said about it in its object; of one without an object, [`first_status`].
     pub status: Status,
     /// Its annotations under `trimtab.dev/`.
     pub annotations: Arc<BTreeMap<String, String>>,
-    /// See [`StoredAutoscaler::wish`].
-    wish: u64,
+    /// See [`StoredAutoscaler::wish`]; `None` of one without an object.
+    wish: Option<u64>,
 }
 
-/// All autoscalers that are watched.
+/// Where an autoscaler comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// An object of the cluster.
+    Cluster {
+        /// Tells it from another that had its name before.
+        uid: Arc<str>,
+        /// The version of the object.
+        resource_version: Arc<str>,
+    },
+    /// A file: there is no object, so that nothing can be written to it.
+    File(Place),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster { .. } => f.write_str("the cluster"),
+            Self::File(place) => place.fmt(f),
+        }
+    }
+}
+
+/// All autoscalers: those that are watched, and those of files.
 #[derive(Default)]
 pub struct Autoscalers {
-    known: RwLock<BTreeMap<Key, Arc<Autoscaler>>>,
+    known: RwLock<Known>,
     changes: Changes,
+}
+
+#[derive(Default)]
+struct Known {
+    in_force: BTreeMap<Key, Arc<Autoscaler>>,
+    /// All manifests, those too that an object's name keeps out of force.
+    manifests: BTreeMap<Key, Arc<Manifest>>,
 }
 
 impl Autoscalers {
     /// One autoscaler.
     pub fn get(&self, key: &Key) -> Option<Arc<Autoscaler>> {
-        self.known.read().get(key).cloned()
+        self.known.read().in_force.get(key).cloned()
     }
 
     /// All autoscalers, sorted by key.
     pub fn all(&self) -> Vec<Arc<Autoscaler>> {
-        self.known.read().values().cloned().collect()
+        self.known.read().in_force.values().cloned().collect()
     }
 
     /// The names of all autoscalers, sorted.
     pub fn keys(&self) -> Vec<Key> {
-        self.known.read().keys().cloned().collect()
+        self.known.read().in_force.keys().cloned().collect()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.known.read().len()
+        self.known.read().in_force.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.known.read().is_empty()
+        self.known.read().in_force.is_empty()
     }
 
     /// How many cannot be understood.
     pub fn invalid(&self) -> usize {
-        self.known.read().values().filter(|known| known.spec.is_err()).count()
+        let known = self.known.read();
+        known.in_force.values().filter(|known| known.spec.is_err()).count()
     }
 
     /// Waits for changes, and takes all that there are: at most one for each autoscaler, sorted by key.
@@ -79,9 +112,9 @@ impl Autoscalers {
         self.changes.take().await
     }
 
-    fn put(&self, known: &mut BTreeMap<Key, Arc<Autoscaler>>, stored: &StoredAutoscaler) {
+    fn put(&self, known: &mut Known, stored: &StoredAutoscaler) {
         let key = stored.key();
-        let former = known.get(&key);
+        let former = known.in_force.get(&key);
         let autoscaler = Autoscaler::from_stored(key.clone(), stored, former.map(|former| &**former));
         let what = match former {
             None => What::Added,
@@ -89,20 +122,34 @@ impl Autoscalers {
             Some(_) => What::StatusOnly,
         };
         self.changes.add(&key, what);
-        known.insert(key, Arc::new(autoscaler));
+        if let (true, Some(manifest)) = (
+            former.is_some_and(|former| former.is_filed()),
+            known.manifests.get(&key),
+        ) {
+            filed::warn_of_object(&key, manifest);
+        }
+        known.in_force.insert(key, Arc::new(autoscaler));
     }
 
-    fn take_out(&self, known: &mut BTreeMap<Key, Arc<Autoscaler>>, key: &Key) {
-        if known.remove(key).is_some() {
+    /// Takes an object out.
+    fn take_out(&self, known: &mut Known, key: &Key) {
+        let is_object = known.in_force.get(key).is_some_and(|known| !known.is_filed());
+        if is_object && !self.unshadow(known, key) {
+            known.in_force.remove(key);
             self.changes.add(key, What::Deleted);
         }
     }
 }
 
 impl Autoscaler {
+    /// Whether it stands in a file, and the cluster has no object of it.
+    pub fn is_filed(&self) -> bool {
+        matches!(self.origin, Origin::File(_))
+    }
+
     /// The autoscaler that `stored` is; what has not changed is taken from `former`.
     fn from_stored(key: Key, stored: &StoredAutoscaler, former: Option<&Self>) -> Self {
-        let wish = stored.wish();
+        let wish = Some(stored.wish());
         let object = stored.object();
         let same = former.filter(|former| former.wish == wish);
         let spec = match same {
@@ -115,8 +162,10 @@ impl Autoscaler {
         };
         Self {
             key,
-            uid: stored.metadata.uid.as_str().into(),
-            resource_version: stored.metadata.resource_version.as_str().into(),
+            origin: Origin::Cluster {
+                uid: stored.metadata.uid.as_str().into(),
+                resource_version: stored.metadata.resource_version.as_str().into(),
+            },
             spec,
             // A status that cannot be read is as good as none: it is written anew.
             status: Status::from_stored(&object).unwrap_or_default(),
@@ -138,8 +187,9 @@ impl Store for Autoscalers {
         let listed: BTreeSet<Key> = relist.iter().map(StoredAutoscaler::key).collect();
         let mut known = self.known.write();
         let in_place = |key: &&Key| namespace.is_none_or(|namespace| *key.namespace == *namespace);
-        let gone: Vec<Key> = known
-            .keys()
+        let objects = known.in_force.iter().filter(|(_, known)| !known.is_filed());
+        let gone: Vec<Key> = objects
+            .map(|(key, _)| key)
             .filter(in_place)
             .filter(|key| !listed.contains(*key))
             .cloned()
@@ -163,7 +213,7 @@ mod tests {
 
     use super::*;
 
-    fn stored(name: &str, version: &str, max: i32, current: i32) -> StoredAutoscaler {
+    pub(super) fn stored(name: &str, version: &str, max: i32, current: i32) -> StoredAutoscaler {
         let object: Value = json!({
             "metadata": {"namespace": "shop", "name": name, "uid": "u", "resourceVersion": version,
                 "annotations": {"trimtab.dev/x": "1", "kubectl.kubernetes.io/last-applied-configuration": "{}"}},
@@ -177,7 +227,7 @@ mod tests {
         serde_json::from_value(object).unwrap()
     }
 
-    fn web() -> Key {
+    pub(super) fn web() -> Key {
         Key::new("shop", "web")
     }
 
@@ -195,7 +245,11 @@ mod tests {
         let second = autoscalers.get(&web()).unwrap();
         assert_eq!(autoscalers.changes().await, [Change::StatusOnly(web())]);
         assert!(Arc::ptr_eq(&spec, second.spec.as_ref().unwrap()));
-        assert_eq!((&*second.resource_version, second.status.current_replicas), ("2", 4));
+        let origin = Origin::Cluster {
+            uid: "u".into(),
+            resource_version: "2".into(),
+        };
+        assert_eq!((&second.origin, second.status.current_replicas), (&origin, 4));
 
         autoscalers.apply(stored("web", "3", 12, 4));
         assert_eq!(autoscalers.changes().await, [Change::SpecChanged(web())]);

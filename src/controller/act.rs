@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 use super::compare::{Comparison, Difference, Tally};
 use super::held::Held;
 use super::report::{ScaleWriteReport, StatusWriteReport};
-use crate::cluster::autoscalers::Autoscaler;
+use crate::cluster::autoscalers::{Autoscaler, Origin};
 use crate::cluster::events::{EventRecorder, Involved};
 use crate::cluster::lease::Leadership;
 use crate::cluster::resource::ScaleResource;
@@ -89,6 +89,9 @@ impl Acting {
         before: &Status,
         status: &Status,
     ) -> (StatusWriteReport, Option<String>) {
+        if autoscaler.is_filed() {
+            return self.write_status_now(held, autoscaler, status).await;
+        }
         let key = &autoscaler.key;
         let metrics = spec.map_or(&[][..], |s| &s.metrics);
         let offer = self.budget.lock().offer(key, before, status, metrics, Instant::now());
@@ -118,8 +121,12 @@ impl Acting {
                 Some("this process does not lead any more".into()),
             );
         }
+        let Origin::Cluster { uid, .. } = &autoscaler.origin else {
+            held.keep_status(&autoscaler.key, status.clone());
+            return (StatusWriteReport::Kept, None);
+        };
         let json = to_json(status);
-        match write_status(&self.client, &autoscaler.key, &autoscaler.uid, &json, self.timeout).await {
+        match write_status(&self.client, &autoscaler.key, uid, &json, self.timeout).await {
             Ok(version) => {
                 held.wrote_status(&autoscaler.key, status.clone(), version);
                 (StatusWriteReport::Written, None)
@@ -135,10 +142,15 @@ impl Acting {
         if events.is_empty() || !self.leads() {
             return;
         }
+        // Without an object the Events stand under its name alone: `kubectl events --for hpa/web` finds them.
+        let (uid, resource_version) = match &autoscaler.origin {
+            Origin::Cluster { uid, resource_version } => (uid.clone(), resource_version.clone()),
+            Origin::File(_) => ("".into(), "".into()),
+        };
         let involved = Involved {
             key: autoscaler.key.clone(),
-            uid: autoscaler.uid.clone(),
-            resource_version: autoscaler.resource_version.clone(),
+            uid,
+            resource_version,
         };
         events
             .iter()
@@ -291,6 +303,9 @@ impl Hand {
         now: Timestamp,
     ) -> StatusWriteReport {
         let Self::Acting(acting) = self else {
+            if autoscaler.is_filed() {
+                held.keep_status(&autoscaler.key, conclusion.status.clone());
+            }
             return StatusWriteReport::DryRun;
         };
         let (report, failure) = acting

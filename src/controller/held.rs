@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 
 use super::selectors::SelectorTable;
-use crate::cluster::autoscalers::Autoscaler;
+use crate::cluster::autoscalers::{Autoscaler, Origin};
 use crate::memory::Memory;
 use crate::observe::Status;
 use crate::spec::Key;
@@ -27,6 +27,8 @@ struct Kept {
     written: Option<(Status, String)>,
     /// A status that waits for the budget.
     waiting: Option<Status>,
+    /// The last status of an autoscaler that has no object to write it to.
+    own: Option<Status>,
 }
 
 impl Held {
@@ -61,18 +63,31 @@ impl Held {
         }
     }
 
-    /// The status that the API server has: the cache's, or ours where the cache has not caught up with our write.
+    /// The status that the API server has: the cache's, or ours where the cache has not caught up with our write. Of an
+    /// autoscaler without an object, the one that was kept.
     pub(super) fn status_of(&self, autoscaler: &Autoscaler) -> Status {
         let mut held = self.by_key.lock();
         let Some(kept) = held.get_mut(&autoscaler.key) else {
             return autoscaler.status.clone();
         };
+        let Origin::Cluster { resource_version, .. } = &autoscaler.origin else {
+            (kept.written, kept.waiting) = (None, None);
+            return kept.own.as_ref().unwrap_or(&autoscaler.status).clone();
+        };
+        kept.own = None;
         match &kept.written {
-            Some((status, version)) if is_older(&autoscaler.resource_version, version) => status.clone(),
+            Some((status, version)) if is_older(resource_version, version) => status.clone(),
             _ => {
                 kept.written = None;
                 autoscaler.status.clone()
             }
+        }
+    }
+
+    /// Keeps the status of an autoscaler that has no object to write it to.
+    pub(super) fn keep_status(&self, key: &Key, status: Status) {
+        if let Some(kept) = self.by_key.lock().get_mut(key) {
+            kept.own = Some(status);
         }
     }
 

@@ -117,6 +117,8 @@ pub enum StatusWriteReport {
     Unchanged,
     /// It was written.
     Written,
+    /// There is no object to write it to: it is kept in memory.
+    Kept,
     /// It differs by little and waits for the budget.
     Postponed,
     /// The write failed.

@@ -11,7 +11,11 @@ use crate::cluster::watch::Watched;
 use crate::spec::Key;
 
 /// Annotations that are kept: those that are trimtab's.
-pub(super) const OUR_ANNOTATIONS: &str = "trimtab.dev/";
+const OUR_ANNOTATIONS: &str = "trimtab.dev/";
+
+pub(super) fn is_ours(annotation: &str) -> bool {
+    annotation.starts_with(OUR_ANNOTATIONS)
+}
 
 /// What is read of a HorizontalPodAutoscaler.
 #[derive(Clone, Debug, Deserialize)]
@@ -55,7 +59,7 @@ impl StoredAutoscaler {
 
     pub(super) fn our_annotations(&self) -> BTreeMap<String, String> {
         let all = self.metadata.annotations.iter().flatten();
-        all.filter(|(name, _)| name.starts_with(OUR_ANNOTATIONS))
+        all.filter(|(name, _)| is_ours(name))
             .map(|(n, v)| (n.clone(), v.clone()))
             .collect()
     }

@@ -32,9 +32,9 @@ const PER_SECOND: f64 = 1.0 / 300.0;
 pub struct Involved {
     /// Its namespace and name.
     pub key: Key,
-    /// Its UID; another autoscaler of the same name has another one.
+    /// Its UID; another autoscaler of the same name has another one. Empty where there is no object.
     pub uid: Arc<str>,
-    /// Its resource version when the Event happened.
+    /// Its resource version when the Event happened; empty where there is no object.
     pub resource_version: Arc<str>,
 }
 
@@ -191,13 +191,17 @@ impl Bucket {
 }
 
 /// The object's name and the time in hexadecimal nanoseconds, as client-go names Events. Where that is too long for a
-/// name (253 characters), the UID stands for the object's name.
+/// name (253 characters), the UID stands for the object's name; of what has no UID, the kind does.
 fn name_of(occurrence: &Occurrence, nanos: i128) -> String {
     let name = format!("{}.{nanos:x}", occurrence.involved.key.name);
     if name.len() <= 253 {
         name
     } else {
-        format!("{}.{nanos:x}", occurrence.involved.uid)
+        let uid = &*occurrence.involved.uid;
+        format!(
+            "{}.{nanos:x}",
+            if uid.is_empty() { "horizontalpodautoscaler" } else { uid }
+        )
     }
 }
 
@@ -302,6 +306,16 @@ mod tests {
     fn a_name_that_would_be_too_long_has_the_uid() {
         let mut long = warning("no", 0);
         long.involved.key = Key::new("shop", "x".repeat(250));
-        assert!(Correlator::default().correlate(long).unwrap().name.starts_with("u-1."));
+        assert!(
+            Correlator::default()
+                .correlate(long.clone())
+                .unwrap()
+                .name
+                .starts_with("u-1.")
+        );
+        let mut without_uid = long.clone();
+        without_uid.involved.uid = "".into();
+        let name = Correlator::default().correlate(without_uid).unwrap().name;
+        assert!(name.starts_with("horizontalpodautoscaler."), "{name}");
     }
 }

@@ -96,7 +96,7 @@ fn body(entry: &Entry) -> Vec<u8> {
         uid,
         resource_version,
     } = &occurrence.involved;
-    let text = |text: &str| Some(text.to_owned());
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let event = Event {
         metadata: ObjectMeta {
             name: text(&entry.name),

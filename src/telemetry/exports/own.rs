@@ -261,7 +261,7 @@ fn scale_write(report: ScaleWriteReport) -> Option<&'static str> {
 
 fn status_write(report: StatusWriteReport) -> Option<&'static str> {
     Some(match report {
-        StatusWriteReport::Unchanged => return None,
+        StatusWriteReport::Unchanged | StatusWriteReport::Kept => return None,
         StatusWriteReport::Written => "written",
         StatusWriteReport::Postponed => "postponed",
         StatusWriteReport::Failed => "failed",
