@@ -14,6 +14,7 @@ use crate::cluster::events::EventCounts;
 use crate::cluster::watch::WatchHealth;
 use crate::controller::Listener;
 use crate::controller::report::PassReport;
+use crate::manifests::follow::FolderHealth;
 use crate::metrics::guard::GuardCounts;
 use exports::Exports;
 use health::{Pulse, Verdict};
@@ -31,6 +32,8 @@ pub struct Vitals {
     pub sources: Vec<SourceVitals>,
     /// How many statuses wait for the budget.
     pub waiting_statuses: usize,
+    /// The folder of manifests; `None` where there is none.
+    pub manifests: Option<FolderHealth>,
 }
 
 /// How a metric source is doing.
@@ -75,7 +78,8 @@ impl Telemetry {
 
     /// Whether the process knows enough to decide.
     pub fn ready(&self) -> Verdict {
-        health::ready(&(self.vitals)().watches)
+        let vitals = (self.vitals)();
+        health::ready(&vitals.watches, vitals.manifests.as_ref())
     }
 }
 

@@ -136,6 +136,9 @@ fn every_example_configuration_is_accepted() {
     let mut count = 0;
     for entry in fs::read_dir(folder).expect("config can be read") {
         let path = entry.expect("config can be read").path();
+        if path.is_dir() {
+            continue;
+        }
         let output = Command::new(TRIMTAB)
             .arg("settings")
             .arg("--config")

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::cluster::watch::{Need, WatchHealth};
+use crate::manifests::follow::FolderHealth;
 
 /// A watch that has been down for longer than this makes the process not ready: what it knows may be wrong by now. A
 /// server's restart takes less.
@@ -26,6 +27,8 @@ pub struct Check {
     pub name: String,
     /// What is wrong with it.
     pub problem: Option<String>,
+    /// What is not as it should be, and leaves the process good all the same.
+    pub note: Option<String>,
 }
 
 impl Verdict {
@@ -35,13 +38,14 @@ impl Verdict {
     }
 }
 
-/// In Kubernetes' form: `[+]pods ok`, `[-]pods failed: …`, a line each.
+/// In Kubernetes' form: `[+]pods ok`, `[-]pods failed: …`, a line each; where there is a note, `[+]pods ok, but …`.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Check { name, problem } in &self.checks {
-            match problem {
-                None => writeln!(f, "[+]{name} ok")?,
-                Some(problem) => writeln!(f, "[-]{name} failed: {problem}")?,
+        for Check { name, problem, note } in &self.checks {
+            match (problem, note) {
+                (Some(problem), _) => writeln!(f, "[-]{name} failed: {problem}")?,
+                (None, Some(note)) => writeln!(f, "[+]{name} ok, but {note}")?,
+                (None, None) => writeln!(f, "[+]{name} ok")?,
             }
         }
         f.write_str(if self.is_good() {
@@ -82,16 +86,18 @@ impl Pulse {
             checks: vec![Check {
                 name: "loop".to_owned(),
                 problem,
+                note: None,
             }],
         }
     }
 }
 
-/// Whether every cache is full and kept up to date.
-pub fn ready(watches: &[WatchHealth]) -> Verdict {
+/// Whether every cache is full and kept up to date. Manifests that cannot be used are told, and do no harm to the others.
+pub fn ready(watches: &[WatchHealth], manifests: Option<&FolderHealth>) -> Verdict {
     let checks = watches.iter().map(|watch| Check {
         name: name_of(watch),
         problem: problem_of(watch),
+        note: None,
     });
     let mut verdict = Verdict {
         checks: checks.collect(),
@@ -101,9 +107,23 @@ pub fn ready(watches: &[WatchHealth]) -> Verdict {
         verdict.checks.push(Check {
             name: "watches".to_owned(),
             problem,
+            note: None,
         });
     }
+    verdict.checks.extend(manifests.map(|folder| Check {
+        name: "manifests".to_owned(),
+        problem: None,
+        note: note_of(folder),
+    }));
     verdict
+}
+
+fn note_of(folder: &FolderHealth) -> Option<String> {
+    let (first, others) = folder.problems.split_first()?;
+    Some(match others.len() {
+        0 => first.to_string(),
+        others => format!("{first}; and {others} more problems"),
+    })
 }
 
 fn name_of(watch: &WatchHealth) -> String {
@@ -129,6 +149,7 @@ fn problem_of(watch: &WatchHealth) -> Option<String> {
 mod tests {
     use super::*;
     use crate::cluster::watch::WatchTrouble;
+    use crate::manifests::{Place, Problem};
 
     fn seconds(n: u64) -> Duration {
         Duration::from_secs(n)
@@ -164,7 +185,7 @@ mod tests {
 
     #[test]
     fn caches_must_be_full_and_watches_not_down_for_long() {
-        let text = |watches: &[WatchHealth]| ready(watches).to_string();
+        let text = |watches: &[WatchHealth]| ready(watches, None).to_string();
         assert_eq!(text(&[pods(true, None)]), "[+]pods in shop ok\ncheck passed\n");
         assert_eq!(text(&[pods(true, Some(60))]), "[+]pods in shop ok\ncheck passed\n");
         assert_eq!(
@@ -185,5 +206,21 @@ mod tests {
         };
         assert_eq!(text(&[optional]), "[+]pods in shop ok\ncheck passed\n");
         assert_eq!(text(&[]), "[-]watches failed: not started yet\ncheck failed\n");
+    }
+
+    #[test]
+    fn manifests_that_cannot_be_used_are_told_and_do_not_make_the_process_unready() {
+        let problem = |file: &str| Problem {
+            place: Place::file(file),
+            text: "cannot be read: no".to_owned(),
+        };
+        let mut folder = FolderHealth::default();
+        let text = |folder: &FolderHealth| ready(&[pods(true, None)], Some(folder)).to_string();
+        assert_eq!(text(&folder), "[+]pods in shop ok\n[+]manifests ok\ncheck passed\n");
+        folder.problems = vec![problem("a.yaml"), problem("b.yaml")];
+        assert_eq!(
+            text(&folder),
+            "[+]pods in shop ok\n[+]manifests ok, but a.yaml: cannot be read: no; and 1 more problems\ncheck passed\n"
+        );
     }
 }
