@@ -14,7 +14,8 @@ use crate::cluster::events::EventCounts;
 use crate::cluster::watch::WatchHealth;
 use crate::controller::Listener;
 use crate::controller::report::PassReport;
-use crate::metrics::guard::GuardCounts;
+use crate::manifests::follow::FolderHealth;
+use crate::metrics::guard::SourceHealth;
 use exports::Exports;
 use health::{Pulse, Verdict};
 
@@ -27,21 +28,21 @@ pub struct Vitals {
     pub leads: Option<bool>,
     /// What became of the Events so far.
     pub events: EventCounts,
-    /// The metric sources by name, such as `resource`.
+    /// The metric sources.
     pub sources: Vec<SourceVitals>,
     /// How many statuses wait for the budget.
     pub waiting_statuses: usize,
+    /// The folder of manifests; `None` where there is none.
+    pub manifests: Option<FolderHealth>,
 }
 
 /// How a metric source is doing.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SourceVitals {
-    /// Its name: the label `source`.
-    pub name: &'static str,
-    /// What became of its questions so far.
-    pub counts: GuardCounts,
-    /// It is being left alone after failures.
-    pub resting: bool,
+    /// Its name, the label `source`: `resource`, `custom`, `external` or `prometheus/NAME`.
+    pub name: String,
+    /// How it is doing.
+    pub health: SourceHealth,
 }
 
 /// Takes reports, and answers those who ask how it goes.
@@ -75,7 +76,8 @@ impl Telemetry {
 
     /// Whether the process knows enough to decide.
     pub fn ready(&self) -> Verdict {
-        health::ready(&(self.vitals)().watches)
+        let vitals = (self.vitals)();
+        health::ready(&vitals.watches, &vitals.sources, vitals.manifests.as_ref())
     }
 }
 

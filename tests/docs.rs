@@ -9,7 +9,7 @@ use trimtab::cluster::watch::{Need, WatchHealth};
 use trimtab::controller::report::{
     Action, ErrorClass, MetricReport, PassReport, ScaleWriteReport, StatusWriteReport, SyncReport,
 };
-use trimtab::metrics::guard::GuardCounts;
+use trimtab::metrics::guard::SourceHealth;
 use trimtab::spec::Key;
 use trimtab::telemetry::exports::Exports;
 use trimtab::telemetry::{SourceVitals, Vitals};
@@ -210,9 +210,8 @@ fn exported() -> String {
         lists: 1,
     };
     let source = SourceVitals {
-        name: "resource",
-        counts: GuardCounts::default(),
-        resting: false,
+        name: "resource".to_owned(),
+        health: SourceHealth::default(),
     };
     let exports = Exports::default();
     exports.pass(&PassReport {

@@ -155,11 +155,8 @@ impl SourceError {
 
     /// Whether it is about what was asked, so that another question may well be answered.
     pub(super) fn is_of_question(&self) -> bool {
-        !self.strains
-            && matches!(
-                self.kind,
-                FailureKind::BadAnswer | FailureKind::Empty | FailureKind::BadQuery
-            )
+        use FailureKind::{Forbidden, TimedOut, Unavailable};
+        !self.strains && !matches!(self.kind, Unavailable | TimedOut | Forbidden)
     }
 
     /// Whether the server says that there is nothing under the path.

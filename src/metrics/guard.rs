@@ -1,6 +1,7 @@
 //! How a source may be asked: for how long, how often at once, and not at all while it keeps failing.
 
 mod breaker;
+mod trouble;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +14,8 @@ use tokio::time::{Instant, timeout};
 use super::failure::{SourceError, SourceName};
 use crate::observe::FailureKind;
 pub use breaker::{Admission, Breaker, BreakerSettings};
+pub use trouble::Trouble;
+use trouble::Troubles;
 
 /// The bounds of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,17 @@ pub struct GuardCounts {
     pub refused: u64,
 }
 
+/// How a source is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceHealth {
+    /// What became of its questions so far.
+    pub counts: GuardCounts,
+    /// It is being left alone after failures.
+    pub resting: bool,
+    /// Why it does not answer, where it does not.
+    pub trouble: Option<Trouble>,
+}
+
 /// Stands before a source and holds to its bounds.
 #[derive(Debug)]
 pub struct Guard {
@@ -65,6 +79,7 @@ struct State {
     breaker: Breaker,
     /// What is answered while the source rests.
     last: Option<SourceError>,
+    troubles: Troubles,
 }
 
 impl Guard {
@@ -77,6 +92,7 @@ impl Guard {
             state: Mutex::new(State {
                 breaker: Breaker::new(settings.breaker, seed),
                 last: None,
+                troubles: Troubles::default(),
             }),
             trial_over: Notify::new(),
             answered: AtomicU64::new(0),
@@ -112,6 +128,16 @@ impl Guard {
         }
     }
 
+    /// How the source is doing.
+    pub fn health(&self) -> SourceHealth {
+        let state = self.state.lock();
+        SourceHealth {
+            counts: self.counts(),
+            resting: state.breaker.is_open(),
+            trouble: state.troubles.lasting(Instant::now()),
+        }
+    }
+
     /// Whether the source is being left alone.
     pub fn is_resting(&self) -> bool {
         self.state.lock().breaker.is_open()
@@ -144,10 +170,12 @@ impl Guard {
     }
 
     fn record(&self, error: Option<&SourceError>) {
+        let now = Instant::now();
         let mut state = self.state.lock();
+        state.troubles.note(&self.asked, error, now);
         match error {
             Some(error) if error.strains => {
-                state.breaker.failed(Instant::now());
+                state.breaker.failed(now);
                 state.last = Some(error.clone());
             }
             _ => state.breaker.answered(),

@@ -28,7 +28,7 @@ use jiff::Timestamp;
 use self::catalog::Catalog;
 use self::names::Names;
 use self::server::Server;
-use super::guard::GuardCounts;
+use super::guard::SourceHealth;
 use crate::settings::sources::Sources;
 use crate::spec::MetricSource;
 pub use pass::PrometheusPass;
@@ -69,12 +69,8 @@ pub struct Wanted {
 pub struct EndpointHealth {
     /// The endpoint's name.
     pub endpoint: Arc<str>,
-    /// What became of its queries so far.
-    pub counts: GuardCounts,
-    /// It is being left alone after failures.
-    pub resting: bool,
-    /// The last failure, while it lasts. A query that is wrong is not the endpoint's failure.
-    pub trouble: Option<String>,
+    /// How it is doing. A query that is wrong is not the endpoint's trouble.
+    pub health: SourceHealth,
 }
 
 impl Prometheus {

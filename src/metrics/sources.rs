@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::custom::{CustomMetricsSource, CustomPass, CustomPlan, PodsMetric, ResourceName};
 use super::external::{ExternalMetricsSource, ExternalPass};
+use super::guard::SourceHealth;
 use super::prometheus::{Prometheus, PrometheusPass, Wanted};
 use super::resource::{self, Labels, Plan, ResourceMetricsSource, ResourcePass};
 use crate::observe::{Pod, Reading};
@@ -71,6 +72,19 @@ impl MetricSources {
                 .as_ref()
                 .map(|prometheus| prometheus.pass(wanted(participants), now)),
         }
+    }
+
+    /// How each source is doing, by the name that it has in exported metrics.
+    pub fn health(&self) -> Vec<(String, SourceHealth)> {
+        let apis = [
+            ("resource", self.resource.guard()),
+            ("custom", self.custom.guard()),
+            ("external", self.external.guard()),
+        ];
+        let apis = apis.into_iter().map(|(name, guard)| (name.to_owned(), guard.health()));
+        let endpoints = self.prometheus.iter().flat_map(Prometheus::health);
+        let endpoints = endpoints.map(|known| (format!("prometheus/{}", known.endpoint), known.health));
+        apis.chain(endpoints).collect()
     }
 }
 

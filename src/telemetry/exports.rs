@@ -80,7 +80,9 @@ mod tests {
     use crate::cluster::events::EventCounts;
     use crate::cluster::watch::{Need, WatchHealth, WatchTrouble};
     use crate::controller::report::{Action, ErrorClass, MetricReport, ScaleWriteReport, StatusWriteReport};
-    use crate::metrics::guard::GuardCounts;
+    use crate::manifests::follow::FolderHealth;
+    use crate::manifests::{Place, Problem};
+    use crate::metrics::guard::{GuardCounts, SourceHealth, Trouble};
     use crate::spec::Key;
     use crate::telemetry::SourceVitals;
 
@@ -186,15 +188,29 @@ mod tests {
                 failed: 2,
             },
             sources: vec![SourceVitals {
-                name: "resource",
-                counts: GuardCounts {
-                    answered: 8,
-                    failed: 7,
-                    refused: 6,
+                name: "prometheus/main".to_owned(),
+                health: SourceHealth {
+                    counts: GuardCounts {
+                        answered: 8,
+                        failed: 7,
+                        refused: 6,
+                    },
+                    resting: true,
+                    trouble: Some(Trouble {
+                        message: String::new(),
+                        lasts: Duration::from_secs(3),
+                    }),
                 },
-                resting: true,
             }],
             waiting_statuses: 11,
+            manifests: Some(FolderHealth {
+                files: 3,
+                autoscalers: 5,
+                problems: vec![Problem {
+                    place: Place::file("a.yaml"),
+                    text: String::new(),
+                }],
+            }),
         });
         check(
             &exports,
@@ -204,11 +220,15 @@ mod tests {
                 r#"trimtab_scale_writes_total{outcome="written"} 1"#,
                 r#"trimtab_status_writes_total{outcome="postponed"} 1"#,
                 "trimtab_waiting_statuses 11",
+                "trimtab_manifest_files 3",
+                "trimtab_manifest_autoscalers 5",
+                "trimtab_manifest_problems 1",
                 "trimtab_leads 1",
                 "trimtab_decision_panics_total 0",
                 r#"trimtab_events_total{outcome="spared"} 4"#,
-                r#"trimtab_metric_questions_total{source="resource",outcome="refused"} 6"#,
-                r#"trimtab_metric_source_resting{source="resource"} 1"#,
+                r#"trimtab_metric_questions_total{source="prometheus/main",outcome="refused"} 6"#,
+                r#"trimtab_metric_source_resting{source="prometheus/main"} 1"#,
+                r#"trimtab_metric_source_trouble_seconds{source="prometheus/main"} 3.0"#,
                 r#"trimtab_watch_ready{resource="pods",namespace=""} 1"#,
                 r#"trimtab_watch_silence_seconds{resource="pods",namespace=""} 1.5"#,
                 r#"trimtab_watch_trouble_seconds{resource="pods",namespace=""} 7.0"#,

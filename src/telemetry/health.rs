@@ -6,7 +6,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::SourceVitals;
 use crate::cluster::watch::{Need, WatchHealth};
+use crate::manifests::follow::FolderHealth;
+use crate::metrics::guard::{GuardCounts, SourceHealth, Trouble};
 
 /// A watch that has been down for longer than this makes the process not ready: what it knows may be wrong by now. A
 /// server's restart takes less.
@@ -24,8 +27,10 @@ pub struct Verdict {
 pub struct Check {
     /// What.
     pub name: String,
-    /// What is wrong with it.
+    /// What is wrong with it, and makes the answer no.
     pub problem: Option<String>,
+    /// What is wrong with it, and does not.
+    pub remark: Option<String>,
 }
 
 impl Verdict {
@@ -35,13 +40,14 @@ impl Verdict {
     }
 }
 
-/// In Kubernetes' form: `[+]pods ok`, `[-]pods failed: …`, a line each.
+/// In Kubernetes' form: `[+]pods ok`, `[-]pods failed: …`, a line each; and `[!]…` for a remark.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Check { name, problem } in &self.checks {
-            match problem {
-                None => writeln!(f, "[+]{name} ok")?,
-                Some(problem) => writeln!(f, "[-]{name} failed: {problem}")?,
+        for Check { name, problem, remark } in &self.checks {
+            match (problem, remark) {
+                (None, None) => writeln!(f, "[+]{name} ok")?,
+                (None, Some(remark)) => writeln!(f, "[!]{name} {remark}")?,
+                (Some(problem), _) => writeln!(f, "[-]{name} failed: {problem}")?,
             }
         }
         f.write_str(if self.is_good() {
@@ -82,28 +88,62 @@ impl Pulse {
             checks: vec![Check {
                 name: "loop".to_owned(),
                 problem,
+                remark: None,
             }],
         }
     }
 }
 
-/// Whether every cache is full and kept up to date.
-pub fn ready(watches: &[WatchHealth]) -> Verdict {
+/// Whether every cache is full and kept up to date; beside that, how the metric sources and the folder of
+/// manifests are.
+///
+/// A source that does not answer makes nobody less ready: another replica would ask the same one, and writes go on.
+/// Manifests that cannot be used do no harm to the others.
+pub fn ready(watches: &[WatchHealth], sources: &[SourceVitals], manifests: Option<&FolderHealth>) -> Verdict {
     let checks = watches.iter().map(|watch| Check {
         name: name_of(watch),
         problem: problem_of(watch),
+        remark: None,
     });
-    let mut verdict = Verdict {
-        checks: checks.collect(),
-    };
-    if verdict.checks.is_empty() {
-        let problem = Some("not started yet".to_owned());
-        verdict.checks.push(Check {
+    let mut checks: Vec<Check> = checks.collect();
+    if checks.is_empty() {
+        checks.push(Check {
             name: "watches".to_owned(),
-            problem,
+            problem: Some("not started yet".to_owned()),
+            remark: None,
         });
     }
-    verdict
+    // One that nobody has asked yet is not known to be well.
+    let asked = sources
+        .iter()
+        .filter(|source| source.health.counts != GuardCounts::default());
+    checks.extend(asked.map(|source| Check {
+        name: format!("metric source {}", source.name),
+        problem: None,
+        remark: remark_on(&source.health),
+    }));
+    checks.extend(manifests.map(|folder| Check {
+        name: "manifests".to_owned(),
+        problem: None,
+        remark: note_of(folder),
+    }));
+    Verdict { checks }
+}
+
+fn remark_on(health: &SourceHealth) -> Option<String> {
+    let resting = if health.resting { ", resting" } else { "" };
+    match &health.trouble {
+        Some(Trouble { message, lasts }) => Some(format!("failing for {} s{resting}: {message}", lasts.as_secs())),
+        None => health.resting.then(|| "resting".to_owned()),
+    }
+}
+
+fn note_of(folder: &FolderHealth) -> Option<String> {
+    let (first, others) = folder.problems.split_first()?;
+    Some(match others.len() {
+        0 => first.to_string(),
+        others => format!("{first}; and {others} more problems"),
+    })
 }
 
 fn name_of(watch: &WatchHealth) -> String {
@@ -129,6 +169,7 @@ fn problem_of(watch: &WatchHealth) -> Option<String> {
 mod tests {
     use super::*;
     use crate::cluster::watch::WatchTrouble;
+    use crate::manifests::{Place, Problem};
 
     fn seconds(n: u64) -> Duration {
         Duration::from_secs(n)
@@ -164,7 +205,7 @@ mod tests {
 
     #[test]
     fn caches_must_be_full_and_watches_not_down_for_long() {
-        let text = |watches: &[WatchHealth]| ready(watches).to_string();
+        let text = |watches: &[WatchHealth]| ready(watches, &[], None).to_string();
         assert_eq!(text(&[pods(true, None)]), "[+]pods in shop ok\ncheck passed\n");
         assert_eq!(text(&[pods(true, Some(60))]), "[+]pods in shop ok\ncheck passed\n");
         assert_eq!(
@@ -185,5 +226,53 @@ mod tests {
         };
         assert_eq!(text(&[optional]), "[+]pods in shop ok\ncheck passed\n");
         assert_eq!(text(&[]), "[-]watches failed: not started yet\ncheck failed\n");
+    }
+
+    #[test]
+    fn a_source_that_does_not_answer_is_told_of_and_makes_nobody_less_ready() {
+        let source = |name: &str, answered, resting, message: Option<&str>| SourceVitals {
+            name: name.to_owned(),
+            health: SourceHealth {
+                counts: GuardCounts {
+                    answered,
+                    ..GuardCounts::default()
+                },
+                resting,
+                trouble: message.map(|message| Trouble {
+                    message: message.to_owned(),
+                    lasts: seconds(35),
+                }),
+            },
+        };
+        let sources = [
+            source("resource", 5, false, None),
+            source("custom", 5, true, Some("no answer within 10s")),
+            source("external", 0, false, None),
+            source("prometheus/main", 5, false, Some("503")),
+        ];
+        assert_eq!(
+            ready(&[pods(true, None)], &sources, None).to_string(),
+            "[+]pods in shop ok\n\
+             [+]metric source resource ok\n\
+             [!]metric source custom failing for 35 s, resting: no answer within 10s\n\
+             [!]metric source prometheus/main failing for 35 s: 503\n\
+             check passed\n"
+        );
+    }
+
+    #[test]
+    fn manifests_that_cannot_be_used_are_told_and_do_not_make_the_process_unready() {
+        let problem = |file: &str| Problem {
+            place: Place::file(file),
+            text: "cannot be read: no".to_owned(),
+        };
+        let mut folder = FolderHealth::default();
+        let text = |folder: &FolderHealth| ready(&[pods(true, None)], &[], Some(folder)).to_string();
+        assert_eq!(text(&folder), "[+]pods in shop ok\n[+]manifests ok\ncheck passed\n");
+        folder.problems = vec![problem("a.yaml"), problem("b.yaml")];
+        assert_eq!(
+            text(&folder),
+            "[+]pods in shop ok\n[!]manifests a.yaml: cannot be read: no; and 1 more problems\ncheck passed\n"
+        );
     }
 }

@@ -34,8 +34,6 @@ pub(super) struct Server {
 /// What has been logged, so that it is logged once.
 #[derive(Default)]
 struct Told {
-    /// What is wrong with the endpoint itself.
-    trouble: Option<String>,
     /// What is wrong with queries, by the first who asks.
     queries: FxHashMap<AskKey, String>,
     warnings: FxHashSet<String>,
@@ -83,13 +81,7 @@ impl Server {
 
     async fn guarded<T>(&self, question: impl Future<Output = Result<T, QueryError>>) -> Result<T, SourceError> {
         let question = async { question.await.map_err(|error| error.of(&self.name)) };
-        let outcome = self.guard.ask(question).await;
-        match &outcome {
-            Err(error) if failure(error).is_some_and(QueryFailure::is_of_the_query) => {}
-            Err(error) => self.tell_trouble(Some(&error.message)),
-            Ok(_) => self.tell_trouble(None),
-        }
-        outcome
+        self.guard.ask(question).await
     }
 
     pub(super) fn over_budget(&self) -> SourceError {
@@ -114,9 +106,7 @@ impl Server {
     pub(super) fn health(&self) -> EndpointHealth {
         EndpointHealth {
             endpoint: self.name.clone(),
-            counts: self.guard.counts(),
-            resting: self.guard.is_resting(),
-            trouble: self.told.lock().trouble.clone(),
+            health: self.guard.health(),
         }
     }
 
@@ -144,18 +134,6 @@ impl Server {
     /// Forgets what was logged of those who ask no more.
     pub(super) fn forget_others(&self, asks: impl Fn(&AskKey) -> bool) {
         self.told.lock().queries.retain(|key, _| asks(key));
-    }
-
-    fn tell_trouble(&self, now: Option<&str>) {
-        let mut told = self.told.lock();
-        if told.trouble.as_deref() == now {
-            return;
-        }
-        match now {
-            Some(trouble) => warn!(prometheus = %self.name, error = trouble, "Prometheus does not answer"),
-            None => info!(prometheus = %self.name, "Prometheus answers again"),
-        }
-        told.trouble = now.map(str::to_owned);
     }
 
     fn tell_warnings(&self, warnings: &[String]) {

@@ -190,7 +190,7 @@ async fn autoscalers_of_many_namespaces_share_a_query() {
         ["7"; 80]
     );
     assert_eq!(fake.asked().len(), 1);
-    assert_eq!(prometheus.health()[0].counts.answered, 1);
+    assert_eq!(prometheus.health()[0].health.counts.answered, 1);
 }
 
 #[tokio::test]
@@ -247,7 +247,7 @@ async fn a_wrong_query_is_not_divided() {
     assert_eq!(pass(&prometheus, &shop, &external("depth"), now()).await, [text; 40]);
     assert_eq!(fake.asked().len(), 1);
     // The query is wrong, and the endpoint well.
-    assert_eq!(prometheus.health()[0].trouble, None);
+    assert_eq!(prometheus.health()[0].health.trouble, None);
 }
 
 #[tokio::test]
@@ -399,8 +399,10 @@ async fn a_slow_endpoint_delays_only_those_who_ask_it() {
     assert!(quick.1 < Duration::from_secs(1), "{:?}", quick.1);
     let text = "TimedOut: unable to fetch metrics from Prometheus slow: no answer within 2s";
     assert_eq!(print(&hung), text);
-    let troubles: Vec<Option<String>> = prometheus.health().into_iter().map(|health| health.trouble).collect();
-    assert_eq!(troubles, [None, Some("no answer within 2s".into())]);
+    let trouble = |known: EndpointHealth| known.health.trouble.map(|trouble| trouble.message);
+    let troubles: Vec<Option<String>> = prometheus.health().into_iter().map(trouble).collect();
+    let lasting = "unable to fetch metrics from Prometheus slow: no answer within 2s";
+    assert_eq!(troubles, [None, Some(lasting.into())]);
 }
 
 #[tokio::test]

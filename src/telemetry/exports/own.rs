@@ -20,6 +20,9 @@ type Seconds = Gauge<f64, AtomicU64>;
 pub(super) struct Own {
     pass_duration: Histogram,
     invalid: Gauge,
+    manifest_files: Gauge,
+    manifest_autoscalers: Gauge,
+    manifest_problems: Gauge,
     scale_writes: Family<Outcome, Counter>,
     status_writes: Family<Outcome, Counter>,
     waiting_statuses: Gauge,
@@ -28,6 +31,7 @@ pub(super) struct Own {
     events: Family<Outcome, Counter>,
     questions: Family<Question, Counter>,
     resting: Family<Source, Gauge>,
+    source_trouble: Family<Source, Seconds>,
     watch_ready: Family<Watch, Gauge>,
     watch_silence: Family<Watch, Seconds>,
     watch_trouble: Family<Watch, Seconds>,
@@ -43,12 +47,12 @@ struct Outcome {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Source {
-    source: &'static str,
+    source: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Question {
-    source: &'static str,
+    source: String,
     outcome: &'static str,
 }
 
@@ -68,6 +72,9 @@ impl Default for Own {
         Self {
             pass_duration: seconds(),
             invalid: Gauge::default(),
+            manifest_files: Gauge::default(),
+            manifest_autoscalers: Gauge::default(),
+            manifest_problems: Gauge::default(),
             scale_writes: Family::default(),
             status_writes: Family::default(),
             waiting_statuses: Gauge::default(),
@@ -76,6 +83,7 @@ impl Default for Own {
             events: Family::default(),
             questions: Family::default(),
             resting: Family::default(),
+            source_trouble: Family::default(),
             watch_ready: Family::default(),
             watch_silence: Family::default(),
             watch_trouble: Family::default(),
@@ -97,6 +105,21 @@ impl Own {
             "invalid_autoscalers",
             "Autoscalers that cannot be understood",
             self.invalid.clone(),
+        );
+        registry.register(
+            "manifest_files",
+            "Files in the folder of manifests",
+            self.manifest_files.clone(),
+        );
+        registry.register(
+            "manifest_autoscalers",
+            "Autoscalers of the folder of manifests",
+            self.manifest_autoscalers.clone(),
+        );
+        registry.register(
+            "manifest_problems",
+            "Things that are wrong in the folder of manifests; what stood there before stays in force",
+            self.manifest_problems.clone(),
         );
         registry.register(
             "scale_writes",
@@ -129,6 +152,11 @@ impl Own {
             "metric_source_resting",
             "Sources left alone after failures",
             self.resting.clone(),
+        );
+        registry.register(
+            "metric_source_trouble_seconds",
+            "For how long a source has not answered",
+            self.source_trouble.clone(),
         );
         registry.register(
             "watch_ready",
@@ -193,23 +221,34 @@ impl Own {
             set(&self.events.get_or_create(&Outcome { outcome }), count);
         }
         vitals.sources.iter().for_each(|source| self.source(source));
+        if let Some(folder) = &vitals.manifests {
+            self.manifest_files.set(gauge(folder.files));
+            self.manifest_autoscalers.set(gauge(folder.autoscalers));
+            self.manifest_problems.set(gauge(folder.problems.len()));
+        }
         self.watches(&vitals.watches);
     }
 
     fn source(&self, vitals: &SourceVitals) {
-        let SourceVitals {
-            name: source,
-            counts,
-            resting,
-        } = *vitals;
+        let SourceVitals { name, health } = vitals;
         for (outcome, count) in [
-            ("answered", counts.answered),
-            ("failed", counts.failed),
-            ("refused", counts.refused),
+            ("answered", health.counts.answered),
+            ("failed", health.counts.failed),
+            ("refused", health.counts.refused),
         ] {
-            set(&self.questions.get_or_create(&Question { source, outcome }), count);
+            let question = Question {
+                source: name.clone(),
+                outcome,
+            };
+            set(&self.questions.get_or_create(&question), count);
         }
-        self.resting.get_or_create(&Source { source }).set(resting.into());
+        let source = Source { source: name.clone() };
+        self.resting.get_or_create(&source).set(health.resting.into());
+        let lasts = health
+            .trouble
+            .as_ref()
+            .map_or(0.0, |trouble| trouble.lasts.as_secs_f64());
+        self.source_trouble.get_or_create(&source).set(lasts);
     }
 
     fn watches(&self, watches: &[WatchHealth]) {
