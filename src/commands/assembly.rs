@@ -18,6 +18,7 @@ use crate::manifests::folder::Folder;
 use crate::metrics::custom::CustomMetricsSource;
 use crate::metrics::external::ExternalMetricsSource;
 use crate::metrics::guard::{BreakerSettings, GuardSettings};
+use crate::metrics::prometheus::Prometheus;
 use crate::metrics::resource::ResourceMetricsSource;
 use crate::metrics::sources::MetricSources;
 use crate::settings::Settings;
@@ -110,19 +111,27 @@ fn read_options(settings: &Settings, clients: &Clients) -> ReadOptions {
 }
 
 /// Everything that metrics can be asked of.
-pub(super) fn metric_sources(settings: &Settings, clients: &Clients) -> MetricSources {
+///
+/// # Errors
+///
+/// A Prometheus whose address, certificates or headers cannot be used: exit code 2.
+pub(super) fn metric_sources(settings: &Settings, clients: &Clients) -> Result<MetricSources, Failure> {
     let guard = GuardSettings {
         time: settings.resource_metrics_timeout,
         concurrency: count(settings.metrics_requests_in_flight),
         breaker: BreakerSettings::for_passes(settings.sync_period),
     };
     let client = || clients.metrics.clone();
-    MetricSources {
+    let prometheus = match settings.sources.prometheus.is_empty() {
+        true => None,
+        false => Some(Prometheus::new(&settings.sources, guard.breaker, seed()).map_err(Failure::unusable)?),
+    };
+    Ok(MetricSources {
         resource: ResourceMetricsSource::new(client(), guard, seed()),
         custom: CustomMetricsSource::new(client(), guard, settings.sync_period, seed()),
         external: ExternalMetricsSource::new(client(), guard, seed()),
-        prometheus: None,
-    }
+        prometheus,
+    })
 }
 
 /// How the controller works.

@@ -19,6 +19,7 @@ use crate::cluster::autoscalers::Autoscaler;
 use crate::controller::act::{Dry, DryRunWord, Hand};
 use crate::controller::report::PassReport;
 use crate::controller::{Controller, Listener};
+use crate::metrics::sources::MetricSources;
 use crate::render::summary::Summary;
 use crate::settings::{Format, Section, Settings};
 use crate::spec::Key;
@@ -42,12 +43,13 @@ pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]
     let settings = configuration::settings(matches, variables)?.settings;
     let clients = assembly::connect(&settings).await?;
     let folder = assembly::sound_folder(&settings, &clients)?;
+    let sources = assembly::metric_sources(&settings, &clients)?;
     let options = assembly::cluster_options(&settings);
     let cluster = Arc::new(Cluster::start(clients, options, CancellationToken::new()));
     if let Some(folder) = folder {
         cluster.autoscalers.serve_manifests(folder.manifests());
     }
-    let rows = one_pass(&cluster, &settings).await;
+    let rows = one_pass(&cluster, sources, &settings).await;
     cluster.stop().await;
     let rows = rows?;
     output::print(&match settings.output {
@@ -58,7 +60,11 @@ pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]
 }
 
 /// The summary of each autoscaler's decision.
-async fn one_pass(cluster: &Arc<Cluster>, settings: &Settings) -> anyhow::Result<BTreeMap<Key, Summary>> {
+async fn one_pass(
+    cluster: &Arc<Cluster>,
+    sources: MetricSources,
+    settings: &Settings,
+) -> anyhow::Result<BTreeMap<Key, Summary>> {
     if timeout(PATIENCE, cluster.ready()).await.is_err() {
         anyhow::bail!(
             "the cluster is not known yet after {} s: {}",
@@ -78,7 +84,7 @@ async fn one_pass(cluster: &Arc<Cluster>, settings: &Settings) -> anyhow::Result
     let ended = Arc::new(Pass::default());
     let controller = Controller::new(
         cluster.clone(),
-        assembly::metric_sources(settings, &cluster.clients),
+        sources,
         assembly::controller_settings(settings),
         Arc::new(SystemClock),
         Hand::Dry(Dry::new(Box::new(listener), None)),

@@ -40,6 +40,7 @@ pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]
     logs::begin(settings.log_format, &settings.log_filter, no_color)?;
     let clients = assembly::connect(&settings).await?;
     let folder = assembly::sound_folder(&settings, &clients)?;
+    let sources = assembly::metric_sources(&settings, &clients)?;
     let listener = match settings.listen.0 {
         Some(address) => Some(
             TcpListener::bind(address)
@@ -65,7 +66,7 @@ pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]
     let (printer, printing) = dry::printer(settings.output, stop.clone());
     let mut beside = Beside::default();
     let folder = folder.map(|folder| manifests::follow(folder, &cluster, &mut beside));
-    let work = Work::new(&settings, &cluster, folder, printer, &mut beside);
+    let work = Work::new(&settings, &cluster, sources, folder, printer, &mut beside);
     if let Some(listener) = listener {
         let router = server::router(work.telemetry.clone()).merge(pages::router(work.current.clone()));
         beside.start("the server of /metrics", |end| server::serve(listener, router, end));

@@ -28,7 +28,7 @@ use jiff::Timestamp;
 use self::catalog::Catalog;
 use self::names::Names;
 use self::server::Server;
-use super::guard::SourceHealth;
+use super::guard::{BreakerSettings, SourceHealth};
 use crate::settings::sources::Sources;
 use crate::spec::MetricSource;
 pub use pass::PrometheusPass;
@@ -74,14 +74,15 @@ pub struct EndpointHealth {
 }
 
 impl Prometheus {
-    /// Prometheus endpoints as configured. Nothing is asked yet. `seed` varies how long they rest after failures.
+    /// Prometheus endpoints as configured. Nothing is asked yet. `breaker` says when they are left alone after failures, and
+    /// `seed` varies for how long.
     ///
     /// # Errors
     /// An endpoint whose address, certificates or headers cannot be used.
-    pub fn new(sources: &Sources, seed: u64) -> Result<Self, EndpointError> {
+    pub fn new(sources: &Sources, breaker: BreakerSettings, seed: u64) -> Result<Self, EndpointError> {
         let mut servers = BTreeMap::new();
         for (i, (name, settings)) in sources.prometheus.iter().enumerate() {
-            let server = Server::new(name, settings, seed.wrapping_add(i as u64))?;
+            let server = Server::new(name, settings, breaker, seed.wrapping_add(i as u64))?;
             servers.insert(name.clone(), Arc::new(server));
         }
         Ok(Self {

@@ -52,11 +52,11 @@ impl Work {
     pub(super) fn new(
         settings: &Settings,
         cluster: &Arc<Cluster>,
+        sources: MetricSources,
         folder: Option<FolderWatch>,
         printer: Printer,
         beside: &mut Beside,
     ) -> Self {
-        let sources = assembly::metric_sources(settings, &cluster.clients);
         let budget = StatusBudget::new(settings.status_writes_per_second, settings.sync_period);
         let budget = Arc::new(Mutex::new(budget));
         let (mut recorder, mut leadership) = (None, None);

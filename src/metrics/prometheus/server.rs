@@ -40,11 +40,16 @@ struct Told {
 }
 
 impl Server {
-    pub(super) fn new(name: &Arc<str>, settings: &sources::Endpoint, seed: u64) -> Result<Self, EndpointError> {
+    pub(super) fn new(
+        name: &Arc<str>,
+        settings: &sources::Endpoint,
+        breaker: BreakerSettings,
+        seed: u64,
+    ) -> Result<Self, EndpointError> {
         let guard = GuardSettings {
             time: settings.timeout,
             concurrency: settings.queries_in_flight.get() as usize,
-            breaker: BreakerSettings::default(),
+            breaker,
         };
         Ok(Self {
             name: name.clone(),

@@ -68,7 +68,7 @@ fn prometheus(fake: &Fake, budget: u32, metrics: Vec<Definition>) -> Prometheus 
         metrics: metrics.into_iter().map(Arc::new).collect(),
         ..Sources::default()
     };
-    Prometheus::new(&sources, 1).unwrap()
+    Prometheus::new(&sources, BreakerSettings::default(), 1).unwrap()
 }
 
 fn external(name: &str) -> MetricSource {
@@ -381,7 +381,7 @@ async fn a_slow_endpoint_delays_only_those_who_ask_it() {
         metrics: vec![Arc::new(depth()), Arc::new(on_slow)],
         ..Sources::default()
     };
-    let prometheus = Prometheus::new(&sources, 1).unwrap();
+    let prometheus = Prometheus::new(&sources, BreakerSettings::default(), 1).unwrap();
     let wanted = ["depth", "slow"].map(|name| Wanted {
         namespace: "shop-0".into(),
         source: external(name),
