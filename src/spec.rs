@@ -7,6 +7,7 @@ mod annotations;
 mod defaults;
 pub(crate) mod fields;
 mod hpa;
+mod print;
 mod problem;
 mod resolve;
 mod v1;

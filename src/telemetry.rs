@@ -14,6 +14,7 @@ use crate::cluster::events::EventCounts;
 use crate::cluster::watch::WatchHealth;
 use crate::controller::Listener;
 use crate::controller::report::PassReport;
+use crate::manifests::follow::FolderHealth;
 use crate::metrics::guard::SourceHealth;
 use exports::Exports;
 use health::{Pulse, Verdict};
@@ -31,6 +32,8 @@ pub struct Vitals {
     pub sources: Vec<SourceVitals>,
     /// How many statuses wait for the budget.
     pub waiting_statuses: usize,
+    /// The folder of manifests; `None` where there is none.
+    pub manifests: Option<FolderHealth>,
 }
 
 /// How a metric source is doing.
@@ -74,7 +77,7 @@ impl Telemetry {
     /// Whether the process knows enough to decide.
     pub fn ready(&self) -> Verdict {
         let vitals = (self.vitals)();
-        health::ready(&vitals.watches, &vitals.sources)
+        health::ready(&vitals.watches, &vitals.sources, vitals.manifests.as_ref())
     }
 }
 

@@ -137,7 +137,7 @@ fn every_example_configuration_is_accepted() {
     for entry in fs::read_dir(folder).expect("config can be read") {
         let path = entry.expect("config can be read").path();
         // Rules are read with the configuration that names them; a test of their own looks at what they give.
-        if path.to_string_lossy().ends_with(".rules.yaml") {
+        if path.is_dir() || path.to_string_lossy().ends_with(".rules.yaml") {
             continue;
         }
         let output = Command::new(TRIMTAB)

@@ -13,12 +13,15 @@ use crate::cluster::lease::{LeaseSettings, identity};
 use crate::cluster::watch::WatchOptions;
 use crate::cluster::watches::Scope;
 use crate::controller::ControllerSettings;
+use crate::manifests::ReadOptions;
+use crate::manifests::folder::Folder;
 use crate::metrics::custom::CustomMetricsSource;
 use crate::metrics::external::ExternalMetricsSource;
 use crate::metrics::guard::{BreakerSettings, GuardSettings};
 use crate::metrics::resource::ResourceMetricsSource;
 use crate::metrics::sources::MetricSources;
 use crate::settings::Settings;
+use crate::spec::ManifestOptions;
 
 /// Where a pod finds its own namespace.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -67,6 +70,42 @@ pub(super) fn cluster_options(settings: &Settings) -> ClusterOptions {
             seed: seed(),
         },
         scale_time: settings.request_timeout,
+    }
+}
+
+/// The folder of manifests, if there is to be one, as it is now; whatever is wrong with it.
+pub(super) fn folder(settings: &Settings, clients: &Clients) -> Option<Folder> {
+    let mut folder = Folder::new(&settings.autoscalers.as_ref()?.0, read_options(settings, clients));
+    folder.look();
+    Some(folder)
+}
+
+/// The folder of manifests, if there is to be one.
+///
+/// # Errors
+///
+/// Anything that is wrong with it: exit code 2.
+pub(super) fn sound_folder(settings: &Settings, clients: &Clients) -> Result<Option<Folder>, Failure> {
+    let Some(path) = &settings.autoscalers else {
+        return Ok(None);
+    };
+    let folder = Folder::open(&path.0, read_options(settings, clients));
+    folder.map(Some).map_err(Failure::unusable)
+}
+
+/// As kubectl does it: a manifest that names no namespace is of the one namespace that the setting names, or else of that
+/// which the credentials name.
+fn read_options(settings: &Settings, clients: &Clients) -> ReadOptions {
+    let default_namespace = match settings.namespace.as_slice() {
+        [only] => only.clone(),
+        _ => clients.default_namespace.clone(),
+    };
+    ReadOptions {
+        manifest: ManifestOptions {
+            scale_to_zero: settings.feature_gates.scale_to_zero,
+            default_namespace,
+        },
+        namespaces: settings.namespace.clone(),
     }
 }
 

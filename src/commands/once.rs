@@ -41,8 +41,12 @@ pub(super) fn definition() -> Command {
 pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit, Failure> {
     let settings = configuration::settings(matches, variables)?.settings;
     let clients = assembly::connect(&settings).await?;
+    let folder = assembly::sound_folder(&settings, &clients)?;
     let options = assembly::cluster_options(&settings);
     let cluster = Arc::new(Cluster::start(clients, options, CancellationToken::new()));
+    if let Some(folder) = folder {
+        cluster.autoscalers.serve_manifests(folder.manifests());
+    }
     let rows = one_pass(&cluster, &settings).await;
     cluster.stop().await;
     let rows = rows?;

@@ -2,7 +2,8 @@
 
 mod beside;
 mod dry;
-mod memory;
+mod manifests;
+mod pages;
 mod signals;
 mod terms;
 mod work;
@@ -38,6 +39,7 @@ pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]
         .any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
     logs::begin(settings.log_format, &settings.log_filter, no_color)?;
     let clients = assembly::connect(&settings).await?;
+    let folder = assembly::sound_folder(&settings, &clients)?;
     let listener = match settings.listen.0 {
         Some(address) => Some(
             TcpListener::bind(address)
@@ -62,9 +64,10 @@ pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]
     ));
     let (printer, printing) = dry::printer(settings.output, stop.clone());
     let mut beside = Beside::default();
-    let work = Work::new(&settings, &cluster, printer, &mut beside);
+    let folder = folder.map(|folder| manifests::follow(folder, &cluster, &mut beside));
+    let work = Work::new(&settings, &cluster, folder, printer, &mut beside);
     if let Some(listener) = listener {
-        let router = server::router(work.telemetry.clone()).merge(memory::router(work.current.clone()));
+        let router = server::router(work.telemetry.clone()).merge(pages::router(work.current.clone()));
         beside.start("the server of /metrics", |end| server::serve(listener, router, end));
     }
 

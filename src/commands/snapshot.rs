@@ -1,16 +1,22 @@
 //! `trimtab snapshot NS/NAME`: everything that one decision sees, as one scenario file.
 
-mod memory;
+mod controller;
 mod objects;
 mod read;
 mod scenario;
+
+use std::sync::Arc;
 
 use clap::{Arg, ArgMatches, Command};
 
 use super::{Exit, Failure, assembly, configuration, flags, name, output};
 use crate::clock::{Clock, SystemClock};
+use crate::cluster::autoscalers::first_status;
+use crate::cluster::client::Clients;
+use crate::manifests::Place;
+use crate::render::status::to_json;
 use crate::settings::{Section, Settings};
-use crate::spec::Key;
+use crate::spec::{Key, Spec};
 use output::chain;
 
 pub(super) fn definition() -> Command {
@@ -32,7 +38,7 @@ pub(super) fn controller_argument() -> Arg {
     Arg::new("controller")
         .long("controller")
         .value_name("HOST:PORT")
-        .help("Where the running controller serves /metrics: what it remembers is taken from there")
+        .help("Where the running controller serves /metrics: what it remembers is taken from there, and the status of an autoscaler without an object")
 }
 
 pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit, Failure> {
@@ -53,10 +59,31 @@ pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]
 /// No cluster, no such autoscaler, no such controller, or pods that cannot be listed.
 pub(super) async fn take(key: &Key, matches: &ArgMatches, settings: &Settings) -> Result<String, Failure> {
     let clients = assembly::connect(settings).await?;
-    let memory = match matches.get_one::<String>("controller") {
-        Some(address) => Some(memory::fetch(address, key, settings.request_timeout).await?),
-        None => None,
-    };
-    let seen = read::read(&clients, key, settings, SystemClock.now()).await?;
+    let filed = filed(key, settings, &clients);
+    let time = settings.request_timeout;
+    let (mut memory, mut status) = (None, None);
+    if let Some(address) = matches.get_one::<String>("controller") {
+        memory = Some(controller::fetch(address, "memory", key, time).await?);
+        if filed.is_some() {
+            status = Some(controller::fetch(address, "status", key, time).await?);
+        }
+    }
+    let filed = filed.map(|(place, spec)| {
+        let mut object = spec.to_v2();
+        object["status"] = status.unwrap_or_else(|| to_json(&first_status(&spec)));
+        (place, object)
+    });
+    let seen = read::read(&clients, key, filed, settings, SystemClock.now()).await?;
     Ok(format!("{:#}\n", scenario::scenario(&seen, memory.as_ref(), settings)))
+}
+
+/// The autoscaler of the folder of manifests, where it has one of this name. What is wrong with others is told as warnings.
+fn filed(key: &Key, settings: &Settings, clients: &Clients) -> Option<(Place, Arc<Spec>)> {
+    let folder = assembly::folder(settings, clients)?;
+    folder
+        .problems()
+        .iter()
+        .for_each(|problem| output::warn(&problem.to_string()));
+    let manifest = folder.manifests().get(key)?;
+    Some((manifest.place.clone(), manifest.spec.clone()))
 }

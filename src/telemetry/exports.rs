@@ -80,6 +80,8 @@ mod tests {
     use crate::cluster::events::EventCounts;
     use crate::cluster::watch::{Need, WatchHealth, WatchTrouble};
     use crate::controller::report::{Action, ErrorClass, MetricReport, ScaleWriteReport, StatusWriteReport};
+    use crate::manifests::follow::FolderHealth;
+    use crate::manifests::{Place, Problem};
     use crate::metrics::guard::{GuardCounts, SourceHealth, Trouble};
     use crate::spec::Key;
     use crate::telemetry::SourceVitals;
@@ -201,6 +203,14 @@ mod tests {
                 },
             }],
             waiting_statuses: 11,
+            manifests: Some(FolderHealth {
+                files: 3,
+                autoscalers: 5,
+                problems: vec![Problem {
+                    place: Place::file("a.yaml"),
+                    text: String::new(),
+                }],
+            }),
         });
         check(
             &exports,
@@ -210,6 +220,9 @@ mod tests {
                 r#"trimtab_scale_writes_total{outcome="written"} 1"#,
                 r#"trimtab_status_writes_total{outcome="postponed"} 1"#,
                 "trimtab_waiting_statuses 11",
+                "trimtab_manifest_files 3",
+                "trimtab_manifest_autoscalers 5",
+                "trimtab_manifest_problems 1",
                 "trimtab_leads 1",
                 "trimtab_decision_panics_total 0",
                 r#"trimtab_events_total{outcome="spared"} 4"#,

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::SourceVitals;
 use crate::cluster::watch::{Need, WatchHealth};
+use crate::manifests::follow::FolderHealth;
 use crate::metrics::guard::{GuardCounts, SourceHealth, Trouble};
 
 /// A watch that has been down for longer than this makes the process not ready: what it knows may be wrong by now. A
@@ -93,10 +94,11 @@ impl Pulse {
     }
 }
 
-/// Whether every cache is full and kept up to date; beside that, how the metric sources are.
+/// Whether every cache is full and kept up to date; beside that, how the metric sources and the manifests are.
 ///
-/// A source that does not answer makes nobody less ready: another replica would ask the same one, and writes go on.
-pub fn ready(watches: &[WatchHealth], sources: &[SourceVitals]) -> Verdict {
+/// A source that does not answer makes nobody less ready: another replica would ask the same one, and writes go on. Nor does a
+/// manifest that cannot be used: what stood there before is in force.
+pub fn ready(watches: &[WatchHealth], sources: &[SourceVitals], manifests: Option<&FolderHealth>) -> Verdict {
     let checks = watches.iter().map(|watch| Check {
         name: name_of(watch),
         problem: problem_of(watch),
@@ -119,7 +121,20 @@ pub fn ready(watches: &[WatchHealth], sources: &[SourceVitals]) -> Verdict {
         problem: None,
         remark: remark_on(&source.health),
     }));
+    checks.extend(manifests.map(|folder| Check {
+        name: "manifests".to_owned(),
+        problem: None,
+        remark: remark_on_folder(folder),
+    }));
     Verdict { checks }
+}
+
+fn remark_on_folder(folder: &FolderHealth) -> Option<String> {
+    let (first, others) = folder.problems.split_first()?;
+    Some(match others.len() {
+        0 => format!("not all in force: {first}"),
+        others => format!("not all in force: {first}; and {others} more"),
+    })
 }
 
 fn remark_on(health: &SourceHealth) -> Option<String> {
@@ -153,6 +168,7 @@ fn problem_of(watch: &WatchHealth) -> Option<String> {
 mod tests {
     use super::*;
     use crate::cluster::watch::WatchTrouble;
+    use crate::manifests::{Place, Problem};
 
     fn seconds(n: u64) -> Duration {
         Duration::from_secs(n)
@@ -188,7 +204,7 @@ mod tests {
 
     #[test]
     fn caches_must_be_full_and_watches_not_down_for_long() {
-        let text = |watches: &[WatchHealth]| ready(watches, &[]).to_string();
+        let text = |watches: &[WatchHealth]| ready(watches, &[], None).to_string();
         assert_eq!(text(&[pods(true, None)]), "[+]pods in shop ok\ncheck passed\n");
         assert_eq!(text(&[pods(true, Some(60))]), "[+]pods in shop ok\ncheck passed\n");
         assert_eq!(
@@ -234,12 +250,28 @@ mod tests {
             source("prometheus/main", 5, false, Some("503")),
         ];
         assert_eq!(
-            ready(&[pods(true, None)], &sources).to_string(),
+            ready(&[pods(true, None)], &sources, None).to_string(),
             "[+]pods in shop ok\n\
              [+]metric source resource ok\n\
              [!]metric source custom failing for 35 s, resting: no answer within 10s\n\
              [!]metric source prometheus/main failing for 35 s: 503\n\
              check passed\n"
+        );
+    }
+
+    #[test]
+    fn manifests_that_cannot_be_used_are_told_of_and_make_nobody_less_ready() {
+        let problem = |file: &str| Problem {
+            place: Place::file(file),
+            text: "cannot be read: no".to_owned(),
+        };
+        let mut folder = FolderHealth::default();
+        let text = |folder: &FolderHealth| ready(&[pods(true, None)], &[], Some(folder)).to_string();
+        assert_eq!(text(&folder), "[+]pods in shop ok\n[+]manifests ok\ncheck passed\n");
+        folder.problems = vec![problem("a.yaml"), problem("b.yaml")];
+        assert_eq!(
+            text(&folder),
+            "[+]pods in shop ok\n[!]manifests not all in force: a.yaml: cannot be read: no; and 1 more\ncheck passed\n"
         );
     }
 }

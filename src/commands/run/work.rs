@@ -17,6 +17,7 @@ use crate::commands::assembly;
 use crate::controller::Controller;
 use crate::controller::act::{Acting, Dry, Hand};
 use crate::controller::compare::Comparison;
+use crate::manifests::follow::FolderWatch;
 use crate::metrics::sources::MetricSources;
 use crate::settings::Settings;
 use crate::telemetry::{SourceVitals, Telemetry, Vitals};
@@ -48,7 +49,13 @@ pub(super) struct Work {
 
 impl Work {
     /// Puts the parts together, and starts the tasks that go with them. A dry run starts none: they write.
-    pub(super) fn new(settings: &Settings, cluster: &Arc<Cluster>, printer: Printer, beside: &mut Beside) -> Self {
+    pub(super) fn new(
+        settings: &Settings,
+        cluster: &Arc<Cluster>,
+        folder: Option<FolderWatch>,
+        printer: Printer,
+        beside: &mut Beside,
+    ) -> Self {
         let sources = assembly::metric_sources(settings, &cluster.clients);
         let budget = StatusBudget::new(settings.status_writes_per_second, settings.sync_period);
         let budget = Arc::new(Mutex::new(budget));
@@ -82,6 +89,7 @@ impl Work {
                     .map(|(name, health)| SourceVitals { name, health })
                     .collect(),
                 waiting_statuses: budget.lock().waiting(),
+                manifests: folder.as_ref().map(FolderWatch::health),
             }
         };
         Self {

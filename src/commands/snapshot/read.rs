@@ -9,9 +9,11 @@ use super::scenario::Seen;
 use crate::cluster::client::Clients;
 use crate::cluster::discovery::{Discovery, GroupVersion};
 use crate::cluster::resource::ScaleResource;
+use crate::commands::output;
+use crate::manifests::Place;
 use crate::settings::Settings;
 use crate::spec::{Key, ObjectRef};
-use crate::wire::{self, Limits};
+use crate::wire::{self, Limits, WireFailure};
 
 /// The largest answer that is read: 500 pods of 128 KiB, and a PodMetricsList of a hundred thousand pods.
 const ANSWER_BYTES: usize = 64 << 20;
@@ -22,20 +24,25 @@ const PAGE_PODS: &str = "500";
 /// Pages of pods: Kubernetes' own limit of 150 000 pods.
 const PAGES: usize = 300;
 
-/// Reads everything that a decision on `key` sees. What a decision takes for a failure of its own (no scale, no metrics) is
+/// Reads everything that a decision on `key` sees; `filed` is the autoscaler of this name that stands in a file. What a decision takes for a failure of its own (no scale, no metrics) is
 /// part of the answer.
 ///
 /// # Errors
 ///
 /// No such autoscaler, or pods that cannot be listed.
-pub(super) async fn read(clients: &Clients, key: &Key, settings: &Settings, at: Timestamp) -> anyhow::Result<Seen> {
+pub(super) async fn read(
+    clients: &Clients,
+    key: &Key,
+    filed: Option<(Place, Value)>,
+    settings: &Settings,
+    at: Timestamp,
+) -> anyhow::Result<Seen> {
     let limits = Limits {
         time: settings.request_timeout,
         bytes: ANSWER_BYTES,
     };
-    let Key { namespace, name } = key;
-    let path = format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{name}");
-    let autoscaler = get(&clients.api, &path, &[], limits)
+    let namespace = &key.namespace;
+    let autoscaler = read_autoscaler(&clients.api, key, filed, limits)
         .await
         .with_context(|| format!("read autoscaler {key}"))?;
     let scale_target = scale_target(&autoscaler).with_context(|| format!("read autoscaler {key}"))?;
@@ -76,9 +83,35 @@ pub(super) async fn read(clients: &Clients, key: &Key, settings: &Settings, at: 
     })
 }
 
+/// The cluster's object or, where it has none, the one of the file.
+async fn read_autoscaler(
+    client: &Client,
+    key: &Key,
+    filed: Option<(Place, Value)>,
+    limits: Limits,
+) -> anyhow::Result<Value> {
+    let Key { namespace, name } = key;
+    let path = format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{name}");
+    match (wire::get(client, &path, &[], limits).await, filed) {
+        (Err(error), Some((_, object))) if error.failure() == WireFailure::NotFound => Ok(object),
+        (answer, filed) => {
+            let answer = answer?;
+            if let Some((place, _)) = filed {
+                output::warn(&format!(
+                    "the cluster has a HorizontalPodAutoscaler {key}: it holds, and the manifest at {place} does not"
+                ));
+            }
+            decode(&answer, &path)
+        }
+    }
+}
+
 async fn get(client: &Client, path: &str, query: &[(&str, &str)], limits: Limits) -> anyhow::Result<Value> {
-    let answer = wire::get(client, path, query, limits).await?;
-    serde_json::from_slice(&answer).with_context(|| format!("decode the answer to GET {path}"))
+    decode(&wire::get(client, path, query, limits).await?, path)
+}
+
+fn decode(answer: &[u8], path: &str) -> anyhow::Result<Value> {
+    serde_json::from_slice(answer).with_context(|| format!("decode the answer to GET {path}"))
 }
 
 fn scale_target(autoscaler: &Value) -> anyhow::Result<ObjectRef> {
@@ -237,9 +270,14 @@ mod tests {
     }
 
     async fn taken(answers: Vec<(&'static str, Value)>) -> anyhow::Result<Value> {
+        taken_with(answers, None).await
+    }
+
+    async fn taken_with(answers: Vec<(&'static str, Value)>, filed: Option<Value>) -> anyhow::Result<Value> {
         let settings = Settings::default();
+        let filed = filed.map(|object| (Place::file("web.yaml"), object));
         let at: Timestamp = "2026-01-05T08:00:33Z".parse()?;
-        let seen = read(&clients(answers), &Key::new("shop", "web"), &settings, at).await?;
+        let seen = read(&clients(answers), &Key::new("shop", "web"), filed, &settings, at).await?;
         Ok(scenario(&seen, None, &settings))
     }
 
@@ -304,6 +342,18 @@ mod tests {
                 .starts_with("no resource of kind \"Deployment\""),
             "{failing}"
         );
+    }
+
+    #[tokio::test]
+    async fn an_autoscaler_of_a_file_stands_in_where_the_cluster_has_none() {
+        let filed = || {
+            let mut object = autoscaler().1;
+            object["spec"]["maxReplicas"] = 7.into();
+            Some(object)
+        };
+        let max = |scenario: &Value| scenario["steps"][0]["apply"][0]["spec"]["maxReplicas"].clone();
+        assert_eq!(max(&taken_with(Vec::new(), filed()).await.unwrap()), 7);
+        assert_eq!(max(&taken_with(vec![autoscaler()], filed()).await.unwrap()), 5);
     }
 
     #[tokio::test]

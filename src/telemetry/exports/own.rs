@@ -20,6 +20,9 @@ type Seconds = Gauge<f64, AtomicU64>;
 pub(super) struct Own {
     pass_duration: Histogram,
     invalid: Gauge,
+    manifest_files: Gauge,
+    manifest_autoscalers: Gauge,
+    manifest_problems: Gauge,
     scale_writes: Family<Outcome, Counter>,
     status_writes: Family<Outcome, Counter>,
     waiting_statuses: Gauge,
@@ -69,6 +72,9 @@ impl Default for Own {
         Self {
             pass_duration: seconds(),
             invalid: Gauge::default(),
+            manifest_files: Gauge::default(),
+            manifest_autoscalers: Gauge::default(),
+            manifest_problems: Gauge::default(),
             scale_writes: Family::default(),
             status_writes: Family::default(),
             waiting_statuses: Gauge::default(),
@@ -99,6 +105,21 @@ impl Own {
             "invalid_autoscalers",
             "Autoscalers that cannot be understood",
             self.invalid.clone(),
+        );
+        registry.register(
+            "manifest_files",
+            "Files in the folder of manifests",
+            self.manifest_files.clone(),
+        );
+        registry.register(
+            "manifest_autoscalers",
+            "Autoscalers of the folder of manifests",
+            self.manifest_autoscalers.clone(),
+        );
+        registry.register(
+            "manifest_problems",
+            "Things that are wrong in the folder of manifests; what stood there before stays in force",
+            self.manifest_problems.clone(),
         );
         registry.register(
             "scale_writes",
@@ -200,6 +221,11 @@ impl Own {
             set(&self.events.get_or_create(&Outcome { outcome }), count);
         }
         vitals.sources.iter().for_each(|source| self.source(source));
+        if let Some(folder) = &vitals.manifests {
+            self.manifest_files.set(gauge(folder.files));
+            self.manifest_autoscalers.set(gauge(folder.autoscalers));
+            self.manifest_problems.set(gauge(folder.problems.len()));
+        }
         self.watches(&vitals.watches);
     }
 

@@ -1,4 +1,4 @@
-//! What the running controller remembers, asked from where it serves `/metrics`.
+//! What the running controller knows of an autoscaler, asked from where it serves `/metrics`.
 
 use std::time::Duration;
 
@@ -8,33 +8,38 @@ use http::{Request, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::memory::Memory;
 use crate::spec::Key;
 
 /// The largest answer: 4,000 entries of some 50 characters, several times over.
 const ANSWER_BYTES: usize = 1 << 20;
 
-/// What the controller at `address`, `HOST:PORT` or `http://HOST:PORT`, remembers of `key`.
+/// The page `page`, `memory` or `status`, that the controller at `address`, `HOST:PORT` or `http://HOST:PORT`, has of `key`.
 ///
 /// # Errors
 ///
 /// Nobody answers within `time`, it does not lead, or it does not know the autoscaler.
-pub(super) async fn fetch(address: &str, key: &Key, time: Duration) -> anyhow::Result<Memory> {
+pub(super) async fn fetch<T: DeserializeOwned>(
+    address: &str,
+    page: &'static str,
+    key: &Key,
+    time: Duration,
+) -> anyhow::Result<T> {
     let authority = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
-    let attempted = || format!("read the memory of {key} from the controller at {authority}");
-    match timeout(time, ask(authority, key)).await {
+    let attempted = || format!("read the {page} of {key} from the controller at {authority}");
+    match timeout(time, ask(authority, page, key)).await {
         Ok(answer) => answer.with_context(attempted),
         Err(_) => bail!("{}: no answer within {} s", attempted(), time.as_secs_f64()),
     }
 }
 
-async fn ask(authority: &str, key: &Key) -> anyhow::Result<Memory> {
+async fn ask<T: DeserializeOwned>(authority: &str, page: &str, key: &Key) -> anyhow::Result<T> {
     let stream = TcpStream::connect(authority).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(format!("/memory/{key}"))
+    let request = Request::get(format!("/{page}/{key}"))
         .header(header::HOST, authority)
         .body(Empty::<Bytes>::new())?;
     let exchange = async {
@@ -67,6 +72,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::memory::Memory;
 
     async fn asked(answer: &'static str) -> (String, anyhow::Result<Memory>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -83,7 +89,7 @@ mod tests {
                 .to_owned()
         };
         let key = Key::new("shop", "web");
-        tokio::join!(server, fetch(&address, &key, Duration::from_secs(5)))
+        tokio::join!(server, fetch(&address, "memory", &key, Duration::from_secs(5)))
     }
 
     #[tokio::test]
