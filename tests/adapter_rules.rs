@@ -13,7 +13,7 @@ use std::sync::Arc;
 use expect::expect_file;
 use serde::Deserialize;
 use trimtab::promql::adapter::{AdapterRules, Catalog};
-use trimtab::promql::{Answers, Definition};
+use trimtab::promql::{Answers, Ask, Definition, single};
 use trimtab::selector::Selector;
 use trimtab::spec::{MetricIdentifier, MetricSource, ObjectRef};
 
@@ -122,9 +122,28 @@ fn answer(catalog: &mut Catalog, metric: &Metric) -> String {
     let answer = match catalog.find(&metric.source()) {
         None => "  no rule gives it\n".to_owned(),
         Some(Err(problem)) => format!("  {problem}\n"),
-        Some(Ok(definition)) => shown(&definition),
+        Some(Ok(definition)) => shown(&definition) + &asked(&definition, metric),
     };
     format!("{}\n{answer}", words.join(" "))
+}
+
+/// What one autoscaler of the namespace `shop` with two pods would ask.
+fn asked(definition: &Arc<Definition>, metric: &Metric) -> String {
+    let ask = Ask {
+        definition: definition.clone(),
+        namespace: "shop".into(),
+        object: metric
+            .object
+            .rsplit(' ')
+            .next()
+            .map(Arc::from)
+            .filter(|_| !metric.object.is_empty()),
+        selector: Selector::parse(&metric.selector).expect("it is a selector"),
+    };
+    match single(&ask, &["web-1".into(), "web-2".into()]) {
+        Ok(query) => format!("  asks {}\n", query.text.trim().replace('\n', "\n  ")),
+        Err(error) => format!("  cannot be asked: {error}\n"),
+    }
 }
 
 fn shown(definition: &Definition) -> String {

@@ -53,7 +53,11 @@ impl Definition {
         ];
         let foreign = named.iter().filter(|(name, there)| *there && foreign.contains(name));
         let foreign = foreign.map(|(name, _)| format!("{name} stands for nothing with type {kind}"));
+        let lost = self.answers.pod_label().filter(|label| template.drops(label));
+        let lost =
+            lost.map(|label| format!("the results have no label {label}: add it to their by (…), or set pod-label"));
         foreign
+            .chain(lost)
             .chain(self.not_limitable().map(|error| error.to_string()))
             .collect()
     }
@@ -192,6 +196,14 @@ impl ObjectKind {
 }
 
 impl Answers {
+    /// The label that names the pod, where the results are told apart by it.
+    pub fn pod_label(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Pods { pod_label } | Self::Resource { pod_label, .. } => Some(pod_label),
+            Self::Object { .. } | Self::External => None,
+        }
+    }
+
     /// The name that autoscalers give the type.
     pub fn type_name(&self) -> &'static str {
         match self {
@@ -253,7 +265,12 @@ mod tests {
         let pods = Answers::Pods {
             pod_label: "pod".into(),
         };
-        assert_eq!(definition(pods, query).problems(), [""; 0]);
+        assert_eq!(definition(pods.clone(), query).problems(), [""; 0]);
+        let sum = definition(pods.clone(), "(sum by (instance) (x)) * 2");
+        assert_eq!(
+            sum.problems(),
+            ["the results have no label pod: add it to their by (…), or set pod-label"]
+        );
         assert_eq!(
             definition(Answers::External, query).problems(),
             ["$pods stands for nothing with type External"]

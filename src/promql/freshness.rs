@@ -165,6 +165,16 @@ impl Guard<'_> {
                 }
                 Ok(())
             }
+            Kind::Binary {
+                matching, left, right, ..
+            } => {
+                self.walk(left, around)?;
+                // `group_left` and a parenthesis would be read as a list of labels.
+                if let Some(end) = matching.group.as_ref().and_then(|group| group.open_end) {
+                    self.insert(end, " ()".to_owned());
+                }
+                self.walk(right, around)
+            }
             _ => expr.children().try_for_each(|child| self.walk(child, around)),
         }
     }
@@ -299,6 +309,10 @@ mod tests {
             (
                 "max_over_time(min_over_time(a[5m:])[10m:] @ 100)",
                 "max_over_time(min_over_time((a and last_over_time(a[2m] @ 100))[5m:])[10m:] @ 100)",
+            ),
+            (
+                "a * on (x) group_left b",
+                "(a and last_over_time(a[2m])) * on (x) group_left () (b and last_over_time(b[2m]))",
             ),
             ("1 + vector(2)", "1 + vector(2)"),
         ] {

@@ -171,6 +171,8 @@ pub(super) struct Matching {
 pub(super) struct Group {
     pub left: bool,
     pub labels: Vec<String>,
+    /// Where the keyword ends, if no list follows it: a parenthesis there would begin one.
+    pub open_end: Option<usize>,
 }
 
 impl Expr {

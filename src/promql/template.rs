@@ -9,7 +9,8 @@ pub(super) use matchers::{LabelMatcher, matchers};
 pub(super) use render::{Edit, Values, apply};
 
 use super::syntax::{
-    Expr, LexError, Literal, MAX_BYTES, MatchOperator, ParseError, Placeholder, Span, Token, TokenKind, parse, tokens,
+    Expr, Kind, LexError, Literal, MAX_BYTES, MatchOperator, Operator, ParseError, Placeholder, Span, Token, TokenKind,
+    parse, tokens,
 };
 
 /// A PromQL query with `$namespace`, `$pods`, `$object` and `$selector` in it; `$$` is a dollar.
@@ -201,6 +202,11 @@ impl Template {
         self.names(Placeholder::Selector)
     }
 
+    /// Whether no result can have the label `label`: an aggregation leaves it out. `false` where that is not known.
+    pub fn drops(&self, label: &str) -> bool {
+        self.reading.tree.as_ref().is_ok_and(|tree| drops(tree, label))
+    }
+
     pub(super) fn reading(&self) -> &Reading {
         &self.reading
     }
@@ -324,6 +330,33 @@ fn holes(text: &str, tokens: &[Token]) -> Result<Vec<Hole>, TemplateError> {
         }
     }
     Ok(holes)
+}
+
+fn drops(tree: &Expr, label: &str) -> bool {
+    match &tree.kind {
+        Kind::Paren(of) | Kind::Unary(of) | Kind::Offset { of, .. } | Kind::At { of, .. } => drops(of, label),
+        // These pick series and leave them as they are.
+        Kind::Aggregate { operator, .. }
+            if matches!(operator.as_str(), "topk" | "bottomk" | "limitk" | "limit_ratio") =>
+        {
+            false
+        }
+        Kind::Aggregate { grouping, .. } => match grouping {
+            Some(grouping) => grouping.all_but == grouping.names(label),
+            None => true,
+        },
+        Kind::Binary {
+            operator: Operator::Arithmetic | Operator::Comparison,
+            left,
+            right,
+            ..
+        } => match (&left.bare().kind, &right.bare().kind) {
+            (_, Kind::Number) => drops(left, label),
+            (Kind::Number, _) => drops(right, label),
+            _ => false,
+        },
+        _ => false,
+    }
 }
 
 #[cfg(test)]

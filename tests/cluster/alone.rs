@@ -2,4 +2,5 @@
 
 mod faults;
 mod install;
+mod prometheus;
 mod switch;

@@ -87,7 +87,7 @@ fn swapped(namespace: &str) -> String {
     format!("desired_replicas{{namespace=\"{namespace}\",hpa_name=\"web\"}} 3")
 }
 
-fn get(address: &str, path: &str) -> Result<String, String> {
+pub fn get(address: &str, path: &str) -> Result<String, String> {
     let url = format!("http://{address}{path}");
     let output = Command::new("curl")
         .args(["--silent", "--show-error", "--fail", "--max-time", "5", &url])

@@ -4,6 +4,7 @@
 mod account;
 mod alone;
 mod autoscaler;
+mod config;
 mod controller;
 mod instance;
 mod load;
@@ -24,8 +25,9 @@ use kube::{Client, Config};
 use serde_json::json;
 
 pub use account::{Request, cluster_role_rules, kustomization};
-pub use alone::Alone;
+pub use alone::{Alone, Fault};
 pub use autoscaler::{Autoscaler, utilization};
+pub use config::Way;
 pub use controller::{Controller, trimtab};
 pub use load::Load;
 pub use record::Record;

@@ -10,6 +10,8 @@ mod commands;
 mod dry_run;
 mod failing;
 mod first_try;
+mod folder;
+mod folder;
 mod metric_types;
 mod qps;
 mod reference;

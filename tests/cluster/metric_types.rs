@@ -1,12 +1,15 @@
 //! All five types of metrics, from every source that can give them.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Autoscaler, Cluster, Controller, Load, Namespace, Record, Workload, seconds, utilization, wait_until,
+    Autoscaler, Cluster, Controller, Load, Namespace, Record, Service, Way, Workload, seconds, trimtab, utilization,
+    wait_until,
 };
 use crate::scaling::HOLD;
 
@@ -102,6 +105,61 @@ async fn all_five_from_the_metric_apis() {
     namespace.set_sample("services/front", "depth", "-5", "");
     let object = &cases[3];
     object.record.settles(1, HOLD, seconds(60)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_five_from_prometheus_by_each_way() {
+    let namespace = Cluster::reference().await.namespace("five-types").await;
+    let service = |name: &str| json!({"apiVersion": "v1", "kind": "Service", "name": name});
+    let qps = json!({"name": "qps", "selector": {"matchLabels": {"verb": "GET"}}});
+    let pods = json!({"metric": qps, "target": average("20")});
+    let object = json!({"metric": qps, "target": average("15"), "describedObject": service("pods")});
+    let external = json!({
+        "metric": {"name": "requests_per_second", "selector": {"matchLabels": {"service": "pods"}}}, "target": average("12"),
+    });
+    let cases = join_all([
+        Case::new(&namespace, "cpu", utilization("cpu", 50), 6),
+        Case::new(&namespace, "container", container_cpu(50), 7),
+        Case::new(&namespace, "pods", json!({"type": "Pods", "pods": pods}), 3),
+        Case::new(&namespace, "object", json!({"type": "Object", "object": object}), 4),
+        Case::new(
+            &namespace,
+            "external",
+            json!({"type": "External", "external": external}),
+            5,
+        ),
+    ])
+    .await;
+    let _loads = [(&cases[0], 590), (&cases[1], 690)].map(|(case, cpu)| Load::on(&case.workload, cpu, 100));
+    let service = Service::of(&cases[2].workload).await;
+    // 54 requests a second, a little less than 5 for each.
+    service.clients(11);
+    // Kubernetes' own autoscaler and the adapter lead to these counts.
+    join_all(cases.iter().map(Case::rests)).await;
+    for way in Way::ALL {
+        let mut arguments = vec![
+            "once".to_owned(),
+            "--output=json".into(),
+            format!("--namespace={}", namespace.name),
+        ];
+        arguments.extend(namespace.flags(way));
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        // A pod that came last may have one scrape only, and a rate takes two.
+        wait_until(&format!("{way:?} comes to the same counts"), seconds(20), async || {
+            let lines = trimtab(&namespace.cluster, &arguments);
+            let found = lines
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+            let wanted: BTreeMap<String, i64> = found
+                .filter_map(|line| Some((line["name"].as_str()?.to_owned(), line["desiredReplicas"].as_i64()?)))
+                .collect();
+            let same = cases
+                .iter()
+                .all(|case| wanted.get(case.name) == Some(&i64::from(case.count)));
+            if same { Ok(()) } else { Err(lines) }
+        })
+        .await;
+    }
 }
 
 /// The names of a workload's pods, when there are as many.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::labels::Resource;
-use super::query::Objects;
+use super::query::{Objects, freshness};
 use super::{AdapterRules, Rule, RuleProblem, Series};
-use crate::promql::definition::{DEFAULT_FRESHNESS, ObjectKind};
+use crate::promql::definition::ObjectKind;
 use crate::promql::{Answers, Definition, Missing};
 use crate::selector::Selector;
 use crate::spec::{MetricSource, ObjectRef};
@@ -143,9 +143,9 @@ impl Catalog {
                 name: asked.metric.clone(),
                 answers,
                 endpoint: self.endpoint.clone(),
-                template,
                 step: Duration::ZERO,
-                freshness: Some(DEFAULT_FRESHNESS),
+                freshness: freshness(&template),
+                template,
                 missing: Missing::Fails,
             })),
             Err(problem) => Err(RuleProblem {

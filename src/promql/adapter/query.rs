@@ -4,11 +4,13 @@
 //! first, then the namespace's, then the objects'.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Rule;
 use super::go_template::{Field, Part};
 use super::labels::{Labels, Resource};
-use crate::promql::{Template, TemplateError};
+use crate::promql::definition::DEFAULT_FRESHNESS;
+use crate::promql::{SelectorForm, Template};
 use crate::selector::Selector;
 
 /// What a query is filled in with.
@@ -152,8 +154,9 @@ fn written(matchers: &[Matcher], with_selector: bool) -> String {
 /// What the labels of a selector are compared with, joined as the adapter joins them.
 fn selector_values(selector: &Selector) -> Vec<(Arc<str>, String)> {
     selector
-        .exact_labels()
-        .map(|(label, value)| (label.clone(), value.to_string()))
+        .requirements()
+        .iter()
+        .map(|requirement| (requirement.key().clone(), requirement.values().join("|")))
         .collect()
 }
 
@@ -180,6 +183,15 @@ fn fill(parts: &[Part], filling: &Filling<'_>) -> String {
     text
 }
 
+/// The freshness limit of a rule's query: the usual one, where it can be put into it. Whoever wrote the rule for the adapter
+/// knew of none.
+pub(super) fn freshness(template: &Template) -> Option<Duration> {
+    template
+        .can_be_limited(DEFAULT_FRESHNESS)
+        .is_ok()
+        .then_some(DEFAULT_FRESHNESS)
+}
+
 fn template(text: &str) -> Result<Template, String> {
-    Template::parse(text).map_err(|error: TemplateError| format!("{error}, in the query {text}"))
+    Template::parse_as(text, SelectorForm::AsAdapter).map_err(|error| format!("{error}, in the query {text}"))
 }

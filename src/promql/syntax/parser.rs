@@ -192,10 +192,13 @@ impl<'a> Parser<'a> {
         if let Some(on) = self.labels("on", "ignoring")? {
             matching.on = Some(on);
             if let Some(group) = self.take_keyword(&["group_left", "group_right"]) {
-                let labels = if self.is("(") { self.label_list()? } else { Vec::new() };
+                let listed = self.is("(");
+                let end = self.last_span().end;
+                let labels = if listed { self.label_list()? } else { Vec::new() };
                 matching.group = Some(Group {
                     left: group == "group_left",
                     labels: labels.into_iter().map(|l| l.name).collect(),
+                    open_end: (!listed).then_some(end),
                 });
             }
         }

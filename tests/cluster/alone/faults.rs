@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::harness::{
-    Alone, Autoscaler, Cluster, Controller, Load, Namespace, Record, Workload, seconds, utilization, wait_until,
+    Alone, Autoscaler, Cluster, Controller, Fault, Load, Namespace, Record, Workload, seconds, utilization, wait_until,
 };
 use crate::scaling::HOLD;
 
@@ -38,39 +38,6 @@ async fn scene(cluster: &Cluster, purpose: &str, replicas: i32, cpu_milli: u32) 
         hpa,
         load,
         record,
-    }
-}
-
-/// Something done to a server of the control plane, which is undone however the test ends.
-struct Fault<'a> {
-    cluster: &'a Cluster,
-    component: &'static str,
-    undo: &'static str,
-    ended: bool,
-}
-
-impl<'a> Fault<'a> {
-    fn begin(cluster: &'a Cluster, component: &'static str, action: &str, undo: &'static str) -> Fault<'a> {
-        cluster.component(component, action);
-        Fault {
-            cluster,
-            component,
-            undo,
-            ended: false,
-        }
-    }
-
-    fn end(mut self) {
-        self.ended = true;
-        self.cluster.component(self.component, self.undo);
-    }
-}
-
-impl Drop for Fault<'_> {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.cluster.component(self.component, self.undo);
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A cluster for one test that does something to the whole of it.
+//! A cluster for one test that does something to the whole of it, and what may be done to it.
 
 use std::ops::Deref;
 use std::process::{Command, Stdio};
@@ -29,6 +29,11 @@ impl Alone {
         .await
     }
 
+    /// Without Kubernetes' own autoscaler, and with Prometheus, and custom and external metrics from it.
+    pub async fn with_prometheus_adapter(purpose: &str) -> Alone {
+        Alone::start(purpose, &["-hpa", "prometheus-adapter"], ("NODES", "1")).await
+    }
+
     async fn start(purpose: &str, arguments: &[&str], variable: (&str, &str)) -> Alone {
         let run = scripts().join(format!("run-alone-{purpose}"));
         let mut up = Command::new(scripts().join("up"));
@@ -53,5 +58,38 @@ impl Deref for Alone {
 impl Drop for Alone {
     fn drop(&mut self) {
         self.0.script("down", &[]);
+    }
+}
+
+/// Something done to a server of the control plane, which is undone however the test ends.
+pub struct Fault<'a> {
+    cluster: &'a Cluster,
+    component: &'static str,
+    undo: &'static str,
+    ended: bool,
+}
+
+impl<'a> Fault<'a> {
+    pub fn begin(cluster: &'a Cluster, component: &'static str, action: &str, undo: &'static str) -> Fault<'a> {
+        cluster.component(component, action);
+        Fault {
+            cluster,
+            component,
+            undo,
+            ended: false,
+        }
+    }
+
+    pub fn end(mut self) {
+        self.ended = true;
+        self.cluster.component(self.component, self.undo);
+    }
+}
+
+impl Drop for Fault<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.cluster.component(self.component, self.undo);
+        }
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::go_template::Use;
-use super::super::query::container_query;
+use super::super::query::{container_query, freshness};
 use super::{Reader, is_label};
-use crate::promql::definition::{DEFAULT_FRESHNESS, longest_range, promql_duration};
+use crate::promql::definition::{longest_range, promql_duration};
 use crate::promql::{Answers, Definition, Missing};
 use crate::yaml::{Mapping, Node};
 
@@ -64,9 +64,9 @@ impl Reader<'_> {
                 window,
             },
             endpoint: endpoint.clone(),
-            template,
             step: Duration::ZERO,
-            freshness: Some(DEFAULT_FRESHNESS),
+            freshness: freshness(&template),
+            template,
             missing: Missing::Fails,
         })
     }
