@@ -4,6 +4,10 @@
 
 use proptest::prelude::*;
 
+#[path = "../fuzz/bodies/adapter_rules.rs"]
+mod adapter_rules;
+#[path = "../fuzz/bodies/configuration.rs"]
+mod configuration;
 #[path = "../fuzz/bodies/manifest.rs"]
 mod manifest;
 #[path = "../fuzz/bodies/prometheus_answer.rs"]
@@ -23,6 +27,33 @@ const ANSWER: &str = include_str!("../fuzz/seeds/prometheus_answer.json");
 
 /// Three steps of an autoscaler's life.
 const SCENARIO: &str = include_str!("../fuzz/seeds/scenario.json");
+
+/// Rules of Prometheus Adapter of every kind.
+const RULES: &str = include_str!("adapter-rules/families.rules.yaml");
+
+/// The blocks of Prometheus endpoints and metrics, with nearly every key.
+const CONFIGURATION: &str = include_str!("cli/sources.yaml");
+
+/// The text with some characters in the place of others.
+fn torn(text: &'static str) -> impl Strategy<Value = String> {
+    let junk = prop_oneof![
+        "[\"'`{}\\[\\]()<>:,.$|#&*!%@=~ -]{0,3}",
+        "[a-z0-9é\n]{0,3}",
+        Just("<<".to_owned()),
+        Just("\n  ".to_owned()),
+        Just("$pods".to_owned()),
+    ];
+    let length = text.chars().count();
+    let tear = (0..length, 0..4usize, junk);
+    proptest::collection::vec(tear, 1..4).prop_map(move |tears| {
+        let mut characters: Vec<char> = text.chars().collect();
+        for (place, count, junk) in tears {
+            let end = (place + count).min(characters.len());
+            characters.splice(place.min(end)..end, junk.chars());
+        }
+        characters.into_iter().collect()
+    })
+}
 
 /// The text with the value of one line replaced.
 fn bent(text: &'static str) -> impl Strategy<Value = String> {
@@ -76,6 +107,16 @@ proptest! {
     }
 
     #[test]
+    fn rule_files(text in prop_oneof![1 => ".*", 4 => bent(RULES), 15 => torn(RULES)]) {
+        adapter_rules::check(&text);
+    }
+
+    #[test]
+    fn configurations(text in prop_oneof![1 => ".*", 4 => bent(CONFIGURATION), 15 => torn(CONFIGURATION)]) {
+        configuration::check(&text);
+    }
+
+    #[test]
     fn scenarios(text in prop_oneof![1 => ".*", 9 => bent(SCENARIO)]) {
         scenario::check(&text);
     }
@@ -96,4 +137,10 @@ fn the_unbent_answer_has_two_series() {
 #[test]
 fn the_unbent_scenario_holds() {
     assert_eq!(trimtab::sim::replay::replay(SCENARIO, |_| {}).unwrap(), []);
+}
+
+#[test]
+fn the_untorn_rules_and_configuration_are_right() {
+    trimtab::promql::adapter::AdapterRules::parse("t", RULES, &"main".into()).unwrap();
+    configuration::check(CONFIGURATION);
 }

@@ -89,7 +89,7 @@ impl Prometheus {
             inner: Arc::new(Inner {
                 servers,
                 catalog: Catalog::new(&sources.metrics, sources.adapter_rules.clone()),
-                names: Names::default(),
+                names: Names::new(sources.relist_interval),
             }),
         })
     }

@@ -1,6 +1,7 @@
 //! The names of the series behind Prometheus Adapter's rules, listed again now and then.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
@@ -9,9 +10,6 @@ use parking_lot::Mutex;
 use super::server::Server;
 use crate::metrics::failure::SourceError;
 use crate::promql::adapter::{self, AdapterRules};
-
-/// How long a listing counts: a new metric is known within this time. Prometheus Adapter's default is ten times as long.
-const LISTED_FOR: SignedDuration = SignedDuration::from_secs(60);
 
 /// A series without a sample for this long is not listed. Prometheus looks back five minutes for a value.
 const SERIES_AGE: SignedDuration = SignedDuration::from_secs(600);
@@ -23,8 +21,9 @@ const NAMES: usize = 500_000;
 pub(super) type Listing = Arc<Mutex<adapter::Catalog>>;
 
 /// The last listing.
-#[derive(Default)]
 pub(super) struct Names {
+    /// How long a listing counts: a new metric is known within this time.
+    listed_for: SignedDuration,
     last: Mutex<Option<Listed>>,
 }
 
@@ -36,7 +35,15 @@ struct Listed {
 }
 
 impl Names {
-    /// The metrics of `rules` by the series of at most a minute ago; while the endpoint is away, by those that there were last.
+    /// Names that are listed anew when they are older than `listed_for`.
+    pub(super) fn new(listed_for: Duration) -> Self {
+        Self {
+            listed_for: SignedDuration::try_from(listed_for).unwrap_or(SignedDuration::MAX),
+            last: Mutex::default(),
+        }
+    }
+
+    /// The metrics of `rules` by a listing that still counts; while the endpoint is away, by those that there were last.
     ///
     /// # Errors
     /// Where no listing has ever succeeded.
@@ -75,6 +82,6 @@ impl Names {
         let last = self.last.lock();
         let listed = last.as_ref()?;
         let age = now.duration_since(listed.tried).abs();
-        listed.listing.clone().filter(|_| age < LISTED_FOR)
+        listed.listing.clone().filter(|_| age < self.listed_for)
     }
 }
