@@ -1,5 +1,6 @@
 //! Prometheus Adapter's rules as they are read: `tests/adapter-rules/*.rules.yaml`, what is asked of them in `.asked.yaml`,
-//! and what comes of it, kept in `.expected`.
+//! what comes of it, kept in `.expected`, and what the adapter itself would ask Prometheus for, kept in `.adapter` by
+//! `tests/adapter-rules/record`.
 
 #[path = "support/expect.rs"]
 mod expect;
@@ -7,13 +8,13 @@ mod expect;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use expect::expect_file;
 use serde::Deserialize;
 use trimtab::promql::adapter::{AdapterRules, Catalog};
-use trimtab::promql::{Answers, Ask, Definition, single};
+use trimtab::promql::{Answers, Ask, AskError, Definition, single};
 use trimtab::selector::Selector;
 use trimtab::spec::{MetricIdentifier, MetricSource, ObjectRef};
 
@@ -70,10 +71,8 @@ impl Metric {
 /// What comes of a rule file.
 fn outcome(name: &str) -> String {
     let path = format!("{name}.rules.yaml");
-    let read = |file: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(FOLDER).join(file));
-    let text = read(&path).expect("it was listed");
     let mut out = String::new();
-    let rules = match AdapterRules::parse(&path, &text, &"main".into()) {
+    let rules = match AdapterRules::parse(&path, &read(&path), &"main".into()) {
         Ok(rules) => rules,
         Err(mistakes) => {
             for mistake in mistakes {
@@ -91,10 +90,41 @@ fn outcome(name: &str) -> String {
     for definition in rules.resources() {
         let _ = writeln!(out, "Resource {}\n{}", definition.name, shown(definition));
     }
-    let Ok(asked) = read(&format!("{name}.asked.yaml")) else {
-        return out;
-    };
-    let asked: Asked = serde_saphyr::from_str(&asked).expect("it is in the form of Asked");
+    if folder().join(format!("{name}.asked.yaml")).exists() {
+        let (mut catalog, asked) = catalog(name);
+        for metric in &asked.metrics {
+            out.push_str(&answer(&mut catalog, metric));
+        }
+    }
+    out
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(FOLDER)
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(folder().join(file)).unwrap_or_else(|error| panic!("read {file}: {error}"))
+}
+
+/// The files of the folder that end so, without that end.
+fn names(end: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder()).expect("the folder can be read");
+    let names = entries.filter_map(|entry| {
+        let name = entry.expect("the folder can be read").file_name();
+        name.to_string_lossy().strip_suffix(end).map(str::to_owned)
+    });
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
+/// A rule file's metrics with the series that there are, and what is asked of them.
+fn catalog(name: &str) -> (Catalog, Asked) {
+    let path = format!("{name}.rules.yaml");
+    let rules = AdapterRules::parse(&path, &read(&path), &"main".into()).expect("the rules are right");
+    let asked: Asked =
+        serde_saphyr::from_str(&read(&format!("{name}.asked.yaml"))).expect("it is in the form of Asked");
     let names: Vec<Arc<[Arc<str>]>> = rules
         .series_queries()
         .iter()
@@ -105,45 +135,43 @@ fn outcome(name: &str) -> String {
                 .collect()
         })
         .collect();
-    let mut catalog = rules.catalog(&names);
-    for metric in &asked.metrics {
-        out.push_str(&answer(&mut catalog, metric));
-    }
-    out
+    (rules.catalog(&names), asked)
 }
 
-fn answer(catalog: &mut Catalog, metric: &Metric) -> String {
+/// A question in a line.
+fn words(metric: &Metric) -> String {
     let words = [&metric.kind, &metric.name, &metric.object, &metric.selector];
     let words: Vec<&str> = words
         .into_iter()
         .map(String::as_str)
         .filter(|word| !word.is_empty())
         .collect();
+    words.join(" ")
+}
+
+fn answer(catalog: &mut Catalog, metric: &Metric) -> String {
     let answer = match catalog.find(&metric.source()) {
         None => "  no rule gives it\n".to_owned(),
         Some(Err(problem)) => format!("  {problem}\n"),
-        Some(Ok(definition)) => shown(&definition) + &asked(&definition, metric),
+        Some(Ok(definition)) => shown(&definition),
     };
-    format!("{}\n{answer}", words.join(" "))
+    format!("{}\n{answer}", words(metric))
 }
 
-/// What one autoscaler of the namespace `shop` with two pods would ask.
-fn asked(definition: &Arc<Definition>, metric: &Metric) -> String {
+/// What one autoscaler of the namespace `shop` with two pods would ask, without the age limit: what the adapter asks.
+fn query(definition: &Definition, metric: &Metric) -> Result<String, AskError> {
+    let definition = Definition {
+        freshness: None,
+        ..definition.clone()
+    };
+    let object = metric.object.rsplit(' ').next().filter(|name| !name.is_empty());
     let ask = Ask {
-        definition: definition.clone(),
+        definition: Arc::new(definition),
         namespace: "shop".into(),
-        object: metric
-            .object
-            .rsplit(' ')
-            .next()
-            .map(Arc::from)
-            .filter(|_| !metric.object.is_empty()),
+        object: object.map(Arc::from),
         selector: Selector::parse(&metric.selector).expect("it is a selector"),
     };
-    match single(&ask, &["web-1".into(), "web-2".into()]) {
-        Ok(query) => format!("  asks {}\n", query.text.trim().replace('\n', "\n  ")),
-        Err(error) => format!("  cannot be asked: {error}\n"),
-    }
+    single(&ask, &["web-1".into(), "web-2".into()]).map(|query| query.text)
 }
 
 fn shown(definition: &Definition) -> String {
@@ -194,16 +222,40 @@ fn the_example_s_rules_give_what_its_comments_say() {
 }
 
 #[test]
+fn queries_are_those_of_the_adapter_itself() {
+    let mut compared = 0;
+    for name in names(".adapter") {
+        // A question, then a query in one line, `none`, or `error` and what it is.
+        let recorded = read(&format!("{name}.adapter"));
+        let mut recorded = recorded.lines();
+        let (mut catalog, asked) = catalog(&name);
+        for metric in &asked.metrics {
+            let question = recorded.next().expect("each question is recorded");
+            assert_eq!(question, words(metric), "{name} is recorded anew");
+            let theirs = recorded.next().expect("each question has its answer").trim();
+            let ours = match catalog.find(&metric.source()) {
+                None => "none".to_owned(),
+                Some(Err(problem)) => format!("error {problem}"),
+                Some(Ok(definition)) => match query(&definition, metric) {
+                    Ok(text) => text.split_whitespace().collect::<Vec<_>>().join(" "),
+                    Err(error) => format!("error {error}"),
+                },
+            };
+            let both_fail = theirs.starts_with("error ") && ours.starts_with("error ");
+            assert!(
+                both_fail || ours == theirs,
+                "{name}: {question}\n  adapter: {theirs}\n  trimtab: {ours}"
+            );
+            compared += 1;
+        }
+        assert_eq!(recorded.next(), None, "{name} is recorded anew");
+    }
+    assert!(compared >= 20, "only {compared} queries were compared");
+}
+
+#[test]
 fn rule_files_give_what_is_kept() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(FOLDER);
-    let mut names: Vec<String> = fs::read_dir(folder)
-        .expect("the folder can be read")
-        .filter_map(|entry| {
-            let name = entry.expect("the folder can be read").file_name();
-            name.to_string_lossy().strip_suffix(".rules.yaml").map(str::to_owned)
-        })
-        .collect();
-    names.sort();
+    let names = names(".rules.yaml");
     assert!(names.len() >= 5, "only {} rule files", names.len());
     let differences: Vec<String> = names
         .iter()

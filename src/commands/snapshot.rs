@@ -1,7 +1,9 @@
 //! `trimtab snapshot NS/NAME`: everything that one decision sees, as one scenario file.
 
 mod controller;
+mod metrics;
 mod objects;
+mod pod_metrics;
 mod read;
 mod scenario;
 
@@ -73,7 +75,8 @@ pub(super) async fn take(key: &Key, matches: &ArgMatches, settings: &Settings) -
         object["status"] = status.unwrap_or_else(|| to_json(&first_status(&spec)));
         (place, object)
     });
-    let seen = read::read(&clients, key, filed, settings, SystemClock.now()).await?;
+    let sources = assembly::metric_sources(settings, &clients);
+    let seen = read::read(&clients, &sources, key, filed, settings, SystemClock.now()).await?;
     Ok(format!("{:#}\n", scenario::scenario(&seen, memory.as_ref(), settings)))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Decoding and joining are pure; [`CustomMetricsSource`] asks the API.
 
+mod plan;
 mod pods;
 mod source;
 mod version;
@@ -15,8 +16,9 @@ use serde_json::Value;
 use super::decode::{DecodeError, ListKind, each_item};
 use crate::observe::{FailureKind, MetricFailure, Pod, Reading};
 use crate::quantity::{Milli, Quantity};
+pub use plan::{CustomPlan, PodsMetric};
 pub use pods::PodValues;
-pub use source::{CustomMetricsSource, CustomPass, CustomPlan, IsPod, PodsMetric, ResourceName, group_of};
+pub use source::{CustomMetricsSource, CustomPass, IsPod, ResourceName, group_of};
 
 const LIST: ListKind = ListKind {
     kind: "MetricValueList",

@@ -189,6 +189,9 @@ pub struct ExternalValue {
     /// Its labels.
     #[serde(default)]
     pub metric_labels: BTreeMap<String, String>,
+    /// In a snapshot: the selector that the API was asked with, a LabelSelector. It answers that one, whatever the labels.
+    #[serde(default)]
+    pub selector: Option<Value>,
     /// The value.
     pub value: crate::quantity::Quantity,
 }

@@ -40,11 +40,21 @@ pub(super) struct World {
     pub recorded: BTreeMap<Key, usize>,
     scales: BTreeMap<Target, Scale>,
     usages: resource::Usages,
-    custom: Vec<custom::CustomValue>,
+    custom: Vec<Custom>,
     external: Vec<ExternalValue>,
     failing: BTreeMap<String, String>,
     /// Scale writes that are still to be refused in this step.
     conflicts: u32,
+}
+
+/// A value of a custom metric.
+#[derive(Deserialize)]
+struct Custom {
+    #[serde(flatten)]
+    answered: custom::CustomValue,
+    /// In a snapshot: the labels of a pod that the API knew and the pods' watch did not.
+    #[serde(default)]
+    labels: Option<BTreeMap<Arc<str>, Arc<str>>>,
 }
 
 /// What became of a scale write.
@@ -217,45 +227,44 @@ impl World {
 
     /// What the metric APIs answer for one metric of an autoscaler.
     pub(super) fn reading(&self, namespace: &str, source: &MetricSource, selector: &Selector, pods: &[Pod]) -> Reading {
+        let of_resource = |name: &str, container| {
+            self.answered("podMetrics", name, || {
+                resource::reading(&self.usages.of(namespace), selector, pods, name, container)
+            })
+        };
         match source {
-            MetricSource::Resource { name } => self.answered("podMetrics", || {
-                resource::reading(&self.usages.of(namespace), selector, pods, name, None)
-            }),
-            MetricSource::ContainerResource { name, container } => self.answered("podMetrics", || {
-                resource::reading(&self.usages.of(namespace), selector, pods, name, Some(container))
-            }),
-            MetricSource::Pods { metric } => self.answered("customMetrics", || {
+            MetricSource::Resource { name } => of_resource(name, None),
+            MetricSource::ContainerResource { name, container } => of_resource(name, Some(container)),
+            MetricSource::Pods { metric } => self.answered("customMetrics", &metric.name, || {
                 let of_pods = self.custom(namespace, "Pod", metric);
-                let selected = of_pods.filter(|v| pods.iter().any(|p| p.name == v.name));
-                custom::pods_reading(selected, pods)
+                let is_selected = |value: &Custom| match &value.labels {
+                    Some(labels) => selector.matches(labels),
+                    None => pods.iter().any(|pod| pod.name == value.answered.name),
+                };
+                let selected = of_pods.filter(|value| is_selected(value));
+                custom::pods_reading(selected.map(|value| &value.answered), pods)
             }),
-            MetricSource::Object { described, metric } => self.answered("customMetrics", || {
+            MetricSource::Object { described, metric } => self.answered("customMetrics", &metric.name, || {
                 // The first of several: the oracle's API, which answers for one object, has no other.
                 let values = self
                     .custom(namespace, &described.kind, metric)
-                    .filter(|v| v.name == described.name);
-                custom::object_reading(values.take(1))
+                    .filter(|value| value.answered.name == described.name);
+                custom::object_reading(values.take(1).map(|value| &value.answered))
             }),
-            MetricSource::External { metric } => self.answered("externalMetrics", || {
-                // The oracle's API in memory is asked with Go's selector, and Go's absent one matches nothing. (A real API
-                // is asked by text, and then without a selector: for everything.)
-                let (Ok(wanted), Some(_)) = (&metric.selector, &metric.written) else {
-                    return external::reading(&[]);
-                };
-                let values: Vec<external::ExternalValue> = self
-                    .external
-                    .iter()
-                    .filter(|v| v.namespace == namespace && v.metric_name == *metric.name)
-                    .map(ExternalValue::as_answered)
-                    .filter(|v| wanted.matches(&v.labels))
-                    .collect();
+            MetricSource::External { metric } => self.answered("externalMetrics", &metric.name, || {
+                let values = self.external.iter().filter(|value| {
+                    value.namespace == namespace && value.metric_name == *metric.name && answers(value, metric)
+                });
+                let values: Vec<external::ExternalValue> = values.map(ExternalValue::as_answered).collect();
                 external::reading(&values)
             }),
         }
     }
 
-    fn answered(&self, api: &str, answer: impl FnOnce() -> Reading) -> Reading {
-        match self.failing.get(api) {
+    /// An answer, unless the API fails, for all metrics or for this one.
+    fn answered(&self, api: &str, metric: &str, answer: impl FnOnce() -> Reading) -> Reading {
+        let of_metric = self.failing.get(&format!("{api}/{metric}"));
+        match of_metric.or_else(|| self.failing.get(api)) {
             Some(message) => Reading::Failed(MetricFailure::new(FailureKind::Unavailable, message.clone())),
             None => answer(),
         }
@@ -266,17 +275,31 @@ impl World {
         namespace: &'a str,
         kind: &'a str,
         metric: &'a MetricIdentifier,
-    ) -> impl Iterator<Item = &'a custom::CustomValue> {
+    ) -> impl Iterator<Item = &'a Custom> {
         let wanted = metric.selector.as_ref().map(ToString::to_string).unwrap_or_default();
-        self.custom.iter().filter(move |v| {
+        self.custom.iter().filter(move |Custom { answered: v, .. }| {
             v.kind.eq_ignore_ascii_case(kind)
                 && &*v.namespace == namespace
                 && v.metric == metric.name
-                && v.selector.as_ref().is_none_or(|s| {
-                    Selector::from_label_selector(s).is_ok_and(|selector| selector.to_string() == wanted)
-                })
+                && v.selector.as_ref().is_none_or(|selector| is_same(selector, &wanted))
         })
     }
+}
+
+/// Whether an external value answers a metric's selector.
+fn answers(value: &ExternalValue, metric: &MetricIdentifier) -> bool {
+    // The oracle's API in memory is asked with Go's selector, and Go's absent one matches nothing. (A real API is asked by
+    // text, and then without a selector: for everything.)
+    match (&value.selector, &metric.selector, &metric.written) {
+        (Some(answered), Ok(wanted), _) => is_same(answered, &wanted.to_string()),
+        (None, Ok(wanted), Some(_)) => wanted.matches(&value.as_answered().labels),
+        _ => false,
+    }
+}
+
+/// Whether `written`, a LabelSelector, is the selector that `canonical` is the text of.
+fn is_same(written: &Value, canonical: &str) -> bool {
+    Selector::from_label_selector(written).is_ok_and(|selector| selector.to_string() == canonical)
 }
 
 fn seen(scale: &ScaleObject) -> Scale {

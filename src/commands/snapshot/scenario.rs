@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::metrics::Metrics;
 use super::objects::{AUTOSCALER, POD, POD_METRICS, SCALE, keep, of_kind};
 use crate::duration;
 use crate::memory::Memory;
@@ -22,21 +23,17 @@ pub(super) struct Seen {
     pub scale: Result<Value, String>,
     /// The pods that the scale's selector picks.
     pub pods: Vec<Value>,
-    /// The PodMetricsList, where a metric asks for it, or why there is none.
+    /// The PodMetricsList of metrics.k8s.io, where a metric asks for it, or why there is none.
     pub pod_metrics: Option<Result<Value, String>>,
-    /// Metric APIs that are asked and cannot answer, with the reason.
-    pub failing: Vec<(&'static str, String)>,
+    /// What the other sources of metrics answered.
+    pub metrics: Metrics,
     /// When all this was read.
     pub at: Timestamp,
 }
 
 /// The scenario file's content; `memory` is what the running controller remembers, where that is known.
 pub(super) fn scenario(seen: &Seen, memory: Option<&Memory>, settings: &Settings) -> Value {
-    let mut failing: Map<String, Value> = seen
-        .failing
-        .iter()
-        .map(|(what, message)| ((*what).to_owned(), message.as_str().into()))
-        .collect();
+    let mut failing = Map::new();
     let mut step = json!({ "at": "0s" });
     let autoscaler = of_kind(
         keep(&seen.autoscaler, AUTOSCALER),
@@ -69,6 +66,7 @@ pub(super) fn scenario(seen: &Seen, memory: Option<&Memory>, settings: &Settings
             failing.insert("podMetrics".into(), message.as_str().into());
         }
     }
+    seen.metrics.write(&mut step, &mut failing);
     if !failing.is_empty() {
         step["failing"] = failing.into();
     }

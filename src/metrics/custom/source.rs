@@ -10,6 +10,7 @@ use kube::Client;
 use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::plan::{CustomPlan, PodsMetric};
 use super::version::VersionChoice;
 use super::{CustomValue, LIST, PodValues, decode, object_reading};
 use crate::metrics::api::{Answers, Api};
@@ -23,10 +24,6 @@ use crate::wire::path_segment;
 
 /// The largest answer: 150 000 pods (Kubernetes' own limit) at some 400 bytes.
 const ANSWER_BYTES: usize = 64 * 1024 * 1024;
-
-/// What one more request costs, in pods that one request for all would list in vain. An adapter looks up the pods of
-/// each request and asks its own source about them: some ten milliseconds, in which it also lists so many.
-const PODS_PER_REQUEST: usize = 500;
 
 /// Passes until the question for all pods is tried again where an adapter answered only for fewer: ten minutes at the
 /// usual 15 s.
@@ -47,69 +44,6 @@ pub struct CustomMetricsSource {
     passes: Arc<AtomicU64>,
     /// Metrics that an adapter does not give for all pods at once, with the pass from which on that is tried again.
     apart: Arc<Mutex<FxHashMap<PodsMetric, u64>>>,
-}
-
-/// A Pods metric of a namespace, whichever of its pods are asked about.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PodsMetric {
-    namespace: Arc<str>,
-    name: Arc<str>,
-    /// The metric's own selector, not that of pods.
-    selector: Selector,
-}
-
-impl PodsMetric {
-    /// The metric of `namespace` that `metric` names; `None` where its selector does not convert, so that nobody asks for it.
-    pub fn new(namespace: &Arc<str>, metric: &MetricIdentifier) -> Option<Self> {
-        Some(Self {
-            namespace: namespace.clone(),
-            name: metric.name.clone(),
-            selector: metric.selector.as_ref().ok()?.clone(),
-        })
-    }
-}
-
-/// Who wants which Pods metric in a pass.
-#[derive(Clone, Debug, Default)]
-pub struct CustomPlan {
-    wanted: FxHashMap<PodsMetric, Wanted>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Wanted {
-    autoscalers: usize,
-    pods: usize,
-}
-
-impl CustomPlan {
-    /// One more autoscaler, of about so many pods, wants `metric`.
-    pub fn add(&mut self, metric: PodsMetric, pods: usize) {
-        let wanted = self.wanted.entry(metric).or_default();
-        wanted.autoscalers += 1;
-        wanted.pods = wanted.pods.saturating_add(pods);
-    }
-
-    /// How many metrics are wanted.
-    pub fn len(&self) -> usize {
-        self.wanted.len()
-    }
-
-    /// Whether none is wanted.
-    pub fn is_empty(&self) -> bool {
-        self.wanted.is_empty()
-    }
-
-    /// The metrics for which one question about all pods of the namespace costs less than one for each autoscaler: it saves
-    /// requests, and costs the pods that nobody asks about. `pods_of(namespace)` is how many there are.
-    fn shared(&self, pods_of: impl Fn(&str) -> usize) -> FxHashSet<PodsMetric> {
-        let costs_less = |metric: &PodsMetric, wanted: &Wanted| {
-            let in_vain = pods_of(&metric.namespace).saturating_sub(wanted.pods);
-            let saved_requests = wanted.autoscalers.saturating_sub(1);
-            saved_requests > 0 && in_vain < saved_requests.saturating_mul(PODS_PER_REQUEST)
-        };
-        let shared = self.wanted.iter().filter(|(metric, wanted)| costs_less(metric, wanted));
-        shared.map(|(metric, _)| metric.clone()).collect()
-    }
 }
 
 /// The resource of a described object as custom metrics APIs want it: `services`, `ingresses.networking.k8s.io`.

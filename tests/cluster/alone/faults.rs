@@ -140,7 +140,7 @@ async fn a_metrics_server_that_hangs_delays_no_other_autoscaler() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_without_streamed_lists() {
-    let cluster = Alone::with_api_server_flags("no-watch-list", "--feature-gates=WatchList=false").await;
+    let cluster = Alone::with_api_server_flags("no-watch-list", "--feature-gates=WatchList=false", &[]).await;
     let scene = scene(&cluster, "no-watch-list", 2, 390).await;
     let _controller = Controller::on(&scene.namespace, &[]);
     scene.record.settles(4, HOLD, seconds(150)).await;

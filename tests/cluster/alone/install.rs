@@ -13,7 +13,7 @@ use crate::harness::{
 #[tokio::test(flavor = "multi_thread")]
 async fn no_right_of_the_manifests_is_missing_and_none_is_unused() {
     // Without streamed lists, so that `list` is asked for as well as `watch`.
-    let cluster = Alone::with_api_server_flags("install", "--feature-gates=WatchList=false").await;
+    let cluster = Alone::with_api_server_flags("install", "--feature-gates=WatchList=false", &["sample-metrics"]).await;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests");
     cluster.kubectl(&["apply", "--kustomize", folder]);
     cluster.kubectl(&[
@@ -48,6 +48,17 @@ async fn no_right_of_the_manifests_is_missing_and_none_is_unused() {
         let name = kind.to_lowercase();
         Autoscaler::of(&Workload::still(&namespace, kind, &name, 2), &name, spec.clone());
     }
+    // A Pods and an External metric, besides CPU: each API is asked.
+    let busy = Workload::deployment(&namespace, "busy", 2);
+    let average = json!({"type": "AverageValue", "averageValue": "10"});
+    Autoscaler::of(
+        &busy,
+        "busy",
+        json!({"minReplicas": 2, "maxReplicas": 10, "metrics": [
+            {"type": "Pods", "pods": {"metric": {"name": "qps"}, "target": average}},
+            {"type": "External", "external": {"metric": {"name": "other-external-metric"}, "target": average}},
+        ]}),
+    );
     let record = Record::of(&web).await;
 
     let place = "--leader-elect-resource-namespace=trimtab";
@@ -137,7 +148,7 @@ impl Grant {
                 .resource
                 .split_once('/')
                 .is_some_and(|(_, found)| found == subresource),
-            None => self.resource == request.resource,
+            None => self.resource == "*" || self.resource == request.resource,
         };
         let name = self.name.as_ref().is_none_or(|name| *name == request.name);
         self.verb == request.verb && (self.group == "*" || self.group == request.group) && resource && name

@@ -14,9 +14,9 @@ impl Alone {
         Alone::start(purpose, &["-hpa"], ("NODES", "1")).await
     }
 
-    /// The same, with more flags for the API server.
-    pub async fn with_api_server_flags(purpose: &str, flags: &str) -> Alone {
-        Alone::start(purpose, &["-hpa"], ("APISERVER_FLAGS", flags)).await
+    /// The same, with more flags for the API server, and with more servers.
+    pub async fn with_api_server_flags(purpose: &str, flags: &str, servers: &[&str]) -> Alone {
+        Alone::start(purpose, &[&["-hpa"], servers].concat(), ("APISERVER_FLAGS", flags)).await
     }
 
     /// With Kubernetes' own autoscaler, which syncs every 2 s.

@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::*;
+use crate::metrics::custom::plan::PODS_PER_REQUEST;
 use crate::metrics::custom::tests::pod;
 use crate::metrics::guard::GuardCounts;
 use crate::metrics::script::server;
