@@ -3,10 +3,16 @@
 //!
 //! `tests/run prometheus` runs it; a plain `cargo test` does not, since it needs Prometheus' binary.
 
+#[path = "prometheus/access.rs"]
+mod access;
 #[path = "prometheus/data.rs"]
 mod data;
 #[path = "prometheus/expressions.rs"]
 mod expressions;
+#[path = "prometheus/passes.rs"]
+mod passes;
+#[path = "prometheus/proxy.rs"]
+mod proxy;
 #[path = "prometheus/remote_write.rs"]
 mod remote_write;
 #[path = "prometheus/server.rs"]

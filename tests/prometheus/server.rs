@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +74,20 @@ impl Server {
     }
 
     pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// One that is served as a web configuration file says: TLS, users. Nothing can be written to it.
+    pub fn guarded(web_configuration: &Path) -> Self {
+        Self::start_with(Some(web_configuration))
+    }
+
+    /// Its address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn start_with(web_configuration: Option<&Path>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|socket| socket.local_addr())
@@ -91,6 +105,7 @@ impl Server {
             .arg(format!("--config.file={}", configuration.display()))
             .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .args(web_configuration.map(|file| format!("--web.config.file={}", file.display())))
             .args([
                 "--web.enable-remote-write-receiver",
                 "--storage.tsdb.retention.time=100y",
@@ -101,7 +116,10 @@ impl Server {
             .expect("prometheus starts: `tests/run tools` installs it");
         let server = Self {
             process,
-            url: format!("http://127.0.0.1:{port}"),
+            url: match web_configuration {
+                Some(_) => format!("https://localhost:{port}"),
+                None => format!("http://127.0.0.1:{port}"),
+            },
             folder,
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -114,20 +132,20 @@ impl Server {
     }
 
     fn wait(&self) {
+        // It says so in its log, whoever may ask it.
         let ready = async {
-            let url = format!("{}/-/ready", self.url);
-            loop {
-                match self.client.get(&url).send().await {
-                    Ok(response) if response.status().is_success() => return,
-                    _ => tokio::time::sleep(Duration::from_millis(50)).await,
-                }
+            while !self.log().contains("Server is ready to receive web requests") {
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
         let waited = self
             .runtime
             .block_on(async { tokio::time::timeout(Duration::from_secs(60), ready).await });
-        let log = || std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-        assert!(waited.is_ok(), "Prometheus is not ready within 60 s: {}", log());
+        assert!(waited.is_ok(), "Prometheus is not ready within 60 s: {}", self.log());
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
     pub fn write(&self, series: &[Written]) {
