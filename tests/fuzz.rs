@@ -12,6 +12,8 @@ mod configuration;
 mod manifest;
 #[path = "../fuzz/bodies/prometheus_answer.rs"]
 mod prometheus_answer;
+#[path = "../fuzz/bodies/promql.rs"]
+mod promql;
 #[path = "../fuzz/bodies/quantity.rs"]
 mod quantity;
 #[path = "../fuzz/bodies/scenario.rs"]
@@ -85,7 +87,104 @@ fn bent(text: &'static str) -> impl Strategy<Value = String> {
     })
 }
 
+/// Pieces of PromQL in any order, most of it nonsense, some of it not.
+fn pieces() -> impl Strategy<Value = String> {
+    let piece = proptest::sample::select(
+        &[
+            "a",
+            "b_total",
+            "sum",
+            "by",
+            "without",
+            "(",
+            ")",
+            "(x)",
+            "(n, x)",
+            "{",
+            "}",
+            "{n=\"$namespace\"}",
+            "on",
+            "ignoring",
+            "{n=\"$namespace\",$selector}",
+            "{o=\"$object\",pod=~\"$pods\"}",
+            "[5m]",
+            "[1m]",
+            "[5m:1m]",
+            "offset 5m",
+            "@ end()",
+            "rate",
+            "max_over_time",
+            "label_replace",
+            "group_left",
+            "bool",
+            "+",
+            "-",
+            "/",
+            "==",
+            "and",
+            "or",
+            ",",
+            "1",
+            "\"x\"",
+            "topk",
+            "scalar",
+            "# c\n",
+            "$$",
+            "`",
+            "if",
+            "=~",
+            "timestamp",
+        ][..],
+    );
+    proptest::collection::vec(piece, 0..20).prop_map(|pieces| pieces.join(" "))
+}
+
+/// Pieces of PromQL in an order that makes sense.
+fn query() -> impl Strategy<Value = String> {
+    let leaf = proptest::sample::select(
+        &[
+            "a{n=\"$namespace\"}",
+            "rate(a{n=\"$namespace\",$selector}[5m])",
+            "b{$selector,o='$object'} offset -5m @ 12",
+            "a{n=~`$namespace`,pod=~\"$pods\"}",
+            "\"a$$\"",
+            "1e3",
+            "time()",
+            "c{$selector}[5m]",
+            "{n=\"$namespace\"}",
+        ][..],
+    );
+    leaf.prop_map(str::to_owned).prop_recursive(5, 20, 3, |inner| {
+        let around = proptest::sample::select(
+            &[
+                "sum(E)",
+                "sum by (x) (E)",
+                "avg(E) without (n, app)",
+                "E + E",
+                "E / on (n) group_left E",
+                "E and ignoring (app) E",
+                "max_over_time(E[5m:] offset 1m)",
+                "-E",
+                "(E)",
+                "timestamp(E)",
+                "topk(E, E)",
+                "histogram_quantile(0.9, E)",
+                "label_replace(E, \"n\", \"\", \"\", \"\")",
+                "rate(E)",
+                "E # why\n",
+                "E unless on () group_right() E",
+            ][..],
+        );
+        (around, inner.clone(), inner).prop_map(|(around, one, two)| around.replacen('E', &one, 1).replace('E', &two))
+    })
+}
+
 proptest! {
+    #[test]
+    fn templates(text in prop_oneof![1 => ".*", 4 => pieces(), 5 => query()]) {
+        promql::check(&text);
+    }
+
     #[test]
     fn quantities(text in prop_oneof![".*", "[+-]?[0-9]{0,40}\\.?[0-9]{0,40}[numkMGTPEeKi]{0,2}[+-]?[0-9]{0,20}"]) {
         quantity::check(&text);
