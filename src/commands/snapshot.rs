@@ -75,7 +75,7 @@ pub(super) async fn take(key: &Key, matches: &ArgMatches, settings: &Settings) -
         object["status"] = status.unwrap_or_else(|| to_json(&first_status(&spec)));
         (place, object)
     });
-    let sources = assembly::metric_sources(settings, &clients);
+    let sources = assembly::metric_sources(settings, &clients)?;
     let seen = read::read(&clients, &sources, key, filed, settings, SystemClock.now()).await?;
     Ok(format!("{:#}\n", scenario::scenario(&seen, memory.as_ref(), settings)))
 }
