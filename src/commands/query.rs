@@ -118,16 +118,28 @@ async fn ask(
         pods: subject.pods.len(),
     };
     let pods = Arc::new(ListedPods(subject.store.clone()));
-    let pass = sources.pass(&[participant], &pods, SystemClock.now());
-    let described = resource_of(discovery, &question.source);
-    let reading = pass
-        .reading(namespace, &question.source, &subject.selector, &subject.pods, described)
-        .await;
+    let now = SystemClock.now();
+    let mut inspection = None;
+    if let Some(prometheus) = &sources.prometheus {
+        inspection = prometheus
+            .inspect(namespace, &question.source, &subject.pods, now)
+            .await;
+    }
+    let reading = match &inspection {
+        Some(inspection) => inspection.reading.clone(),
+        None => {
+            let described = resource_of(discovery, &question.source);
+            let pass = sources.pass(&[participant], &pods, now);
+            pass.reading(namespace, &question.source, &subject.selector, &subject.pods, described)
+                .await
+        }
+    };
     Found {
         question: question.clone(),
         namespace: namespace.clone(),
         pods: subject.pods.clone(),
         reading,
+        inspection,
         requests: Vec::new(),
     }
 }
