@@ -4,7 +4,7 @@ mod controller;
 mod metrics;
 mod objects;
 mod pod_metrics;
-mod read;
+pub(super) mod read;
 mod scenario;
 
 use std::sync::Arc;
@@ -81,7 +81,7 @@ pub(super) async fn take(key: &Key, matches: &ArgMatches, settings: &Settings) -
 }
 
 /// The autoscaler of the folder of manifests, where it has one of this name. What is wrong with others is told as warnings.
-fn filed(key: &Key, settings: &Settings, clients: &Clients) -> Option<(Place, Arc<Spec>)> {
+pub(super) fn filed(key: &Key, settings: &Settings, clients: &Clients) -> Option<(Place, Arc<Spec>)> {
     let folder = assembly::folder(settings, clients)?;
     folder
         .problems()

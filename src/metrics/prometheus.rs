@@ -10,6 +10,7 @@ mod divide;
 mod endpoint;
 #[cfg(test)]
 mod fake;
+mod inspect;
 mod memory;
 mod names;
 mod pass;
@@ -29,8 +30,10 @@ use self::catalog::Catalog;
 use self::names::Names;
 use self::server::Server;
 use super::guard::{BreakerSettings, SourceHealth};
+use crate::observe::Pod;
 use crate::settings::sources::Sources;
 use crate::spec::MetricSource;
+pub use inspect::Inspection;
 pub use pass::PrometheusPass;
 
 /// Every Prometheus that is configured, with the metrics that they answer for.
@@ -98,6 +101,18 @@ impl Prometheus {
     /// that no Prometheus answers for are passed over). Nothing is asked before someone waits for an answer.
     pub fn pass(&self, wanted: Vec<Wanted>, now: Timestamp) -> PrometheusPass {
         PrometheusPass::new(&self.inner, wanted, now)
+    }
+
+    /// Asks for one metric by itself, as an autoscaler of `namespace` with these `pods` would at `now`, and gives all that came
+    /// of it; `None` where no Prometheus answers for it.
+    pub async fn inspect(
+        &self,
+        namespace: &Arc<str>,
+        source: &MetricSource,
+        pods: &[Pod],
+        now: Timestamp,
+    ) -> Option<Inspection> {
+        self.inner.inspect(namespace, source, pods, now).await
     }
 
     /// How each endpoint is doing.

@@ -432,3 +432,46 @@ async fn what_is_asked_without_notice_is_asked_all_the_same() {
         .await;
     assert_eq!(print(&reading), "7");
 }
+
+#[tokio::test]
+async fn an_inspection_shows_the_query_its_series_and_the_reading_that_a_pass_gives() {
+    let answer = r#"{"status":"success","data":{"resultType":"vector","result":[
+        {"metric":{"namespace":"shop","pod":"web-1"},"value":[1767600000,"5"]},
+        {"metric":{"namespace":"shop","pod":"web-2"},"value":[1767600000,"NaN"]}]},"warnings":["half of it"]}"#;
+    let fake = Fake::start(move |_| json(200, answer)).await;
+    let prometheus = prometheus(&fake, 10, vec![singly()]);
+    let (namespace, own) = ("shop".into(), [pod("web-1"), pod("web-2"), pod("web-3")]);
+    let inspection = prometheus
+        .inspect(&namespace, &pods("singly"), &own, now())
+        .await
+        .unwrap();
+    let (sent, at) = inspection.query.clone().unwrap();
+    assert_eq!((sent.as_str(), at), (query(&fake.asked()[0]).as_str(), now()));
+    assert!(sent.contains("web-1|web-2|web-3"), "{sent}");
+    assert_eq!((inspection.series.len(), inspection.by_rule), (2, false));
+    assert_eq!(inspection.warnings, ["half of it"]);
+
+    let wanted = Wanted {
+        namespace: namespace.clone(),
+        source: pods("singly"),
+    };
+    let pass = prometheus.pass(vec![wanted], now());
+    let reading = pass
+        .reading(&namespace, &pods("singly"), &Selector::everything(), &own)
+        .await;
+    assert_eq!(print(&reading), "5 - -");
+    assert_eq!(Some(inspection.reading), reading);
+
+    assert!(
+        prometheus
+            .inspect(&namespace, &external("other"), &[], now())
+            .await
+            .is_none()
+    );
+    // Without pods there is nothing to send.
+    let nothing = prometheus
+        .inspect(&namespace, &pods("singly"), &[], now())
+        .await
+        .unwrap();
+    assert!(nothing.query.is_none() && fake.asked().len() == 2);
+}
