@@ -67,7 +67,8 @@ fn matching() -> impl Strategy<Value = String> {
     prop_oneof![2 => Just(String::new()), 3 => (on, group).prop_map(|(on, group)| on + &group)]
 }
 
-/// An expression that gives a vector.
+/// An expression that gives a vector. Without `topk`, which picks among equals by chance: asked twice within a subquery,
+/// one and the same query gives now one series and now another.
 pub fn expression() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![instant(), ranged()];
     leaf.prop_recursive(4, 12, 2, |inner| {
@@ -80,13 +81,11 @@ pub fn expression() -> impl Strategy<Value = String> {
             "group",
             "stddev",
             "quantile",
-            "topk",
             "count_values",
         ]);
         let aggregated = (aggregation, grouping(), 0..3, inner.clone()).prop_map(|(a, g, place, e)| {
             let inside = match a.as_str() {
                 "quantile" => format!("0.7, {e}"),
-                "topk" => format!("2, {e}"),
                 "count_values" => format!("\"v\", {e}"),
                 _ => e,
             };

@@ -234,25 +234,28 @@ fn a_query_that_fails_is_halved_down_to_single_asks() {
 
 #[test]
 fn five_thousand_asks_in_five_hundred_namespaces_are_at_most_ten_queries() {
-    let definition = definition(r#"sum(rate(requests_total{namespace="$namespace",$selector}[1m]))"#);
-    let asks: Vec<Ask> = (0..5000)
-        .map(|i| {
-            ask(
-                &definition,
-                &format!("team-{}-production", i % 500),
-                &format!("app=service-{i}"),
-            )
-        })
-        .collect();
-    let limits = MergeLimits::default();
-    let queries = merge(&asks, limits);
-    assert!(queries.len() <= 10, "{} queries", queries.len());
-    let mut asked: Vec<usize> = queries.iter().flat_map(|query| query.asks.iter().copied()).collect();
-    asked.sort_unstable();
-    assert_eq!(asked, (0..5000).collect::<Vec<_>>());
-    for query in &queries {
-        assert!(query.text.len() <= limits.bytes, "{} bytes", query.text.len());
-        assert!(query.cases.len() <= limits.values);
+    for query in [
+        r#"sum(rate(requests_total{namespace="$namespace",$selector}[1m]))"#,
+        r#"sum(rate(errors_total{namespace="$namespace",$selector}[5m])) / sum(rate(requests_total{namespace="$namespace",$selector}[5m]))"#,
+    ] {
+        let definition = Arc::new(Definition {
+            freshness: Some(Duration::from_secs(120)),
+            ..(*definition(query)).clone()
+        });
+        let namespace = |i: usize| format!("team-{}-production", i % 500);
+        let asks: Vec<Ask> = (0..5000)
+            .map(|i| ask(&definition, &namespace(i), &format!("app=service-{i}")))
+            .collect();
+        let limits = MergeLimits::default();
+        let queries = merge(&asks, limits);
+        assert!(queries.len() <= 10, "{} queries", queries.len());
+        let mut asked: Vec<usize> = queries.iter().flat_map(|query| query.asks.iter().copied()).collect();
+        asked.sort_unstable();
+        assert_eq!(asked, (0..5000).collect::<Vec<_>>());
+        for query in &queries {
+            assert!(query.text.len() <= limits.bytes, "{} bytes", query.text.len());
+            assert!(query.cases.len() <= limits.values);
+        }
     }
 }
 
