@@ -22,6 +22,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -37,6 +38,17 @@ pub use pass::PrometheusPass;
 #[derive(Clone)]
 pub struct Prometheus {
     inner: Arc<Inner>,
+}
+
+/// How endpoints are asked, beside what is said of each in the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// When one is left alone after failures.
+    pub breaker: BreakerSettings,
+    /// The time between two looks at which series there are for Prometheus Adapter's rules.
+    pub relist_interval: Duration,
+    /// Varies how long one is left alone.
+    pub seed: u64,
 }
 
 struct Inner {
@@ -74,22 +86,21 @@ pub struct EndpointHealth {
 }
 
 impl Prometheus {
-    /// Prometheus endpoints as configured. Nothing is asked yet. `breaker` says when they are left alone after failures, and
-    /// `seed` varies for how long.
+    /// Prometheus endpoints as configured. Nothing is asked yet.
     ///
     /// # Errors
     /// An endpoint whose address, certificates or headers cannot be used.
-    pub fn new(sources: &Sources, breaker: BreakerSettings, seed: u64) -> Result<Self, EndpointError> {
+    pub fn new(sources: &Sources, options: Options) -> Result<Self, EndpointError> {
         let mut servers = BTreeMap::new();
         for (i, (name, settings)) in sources.prometheus.iter().enumerate() {
-            let server = Server::new(name, settings, breaker, seed.wrapping_add(i as u64))?;
+            let server = Server::new(name, settings, options.breaker, options.seed.wrapping_add(i as u64))?;
             servers.insert(name.clone(), Arc::new(server));
         }
         Ok(Self {
             inner: Arc::new(Inner {
                 servers,
                 catalog: Catalog::new(&sources.metrics, sources.adapter_rules.clone()),
-                names: Names::default(),
+                names: Names::new(options.relist_interval),
             }),
         })
     }

@@ -19,6 +19,14 @@ fn now() -> Timestamp {
     Timestamp::from_second(1_767_600_000).unwrap()
 }
 
+fn options() -> Options {
+    Options {
+        breaker: BreakerSettings::default(),
+        relist_interval: Duration::from_secs(60),
+        seed: 1,
+    }
+}
+
 fn endpoint(url: &str, budget: u32) -> Endpoint {
     Endpoint {
         url: url.to_owned(),
@@ -68,7 +76,7 @@ fn prometheus(fake: &Fake, budget: u32, metrics: Vec<Definition>) -> Prometheus 
         metrics: metrics.into_iter().map(Arc::new).collect(),
         ..Sources::default()
     };
-    Prometheus::new(&sources, BreakerSettings::default(), 1).unwrap()
+    Prometheus::new(&sources, options()).unwrap()
 }
 
 fn external(name: &str) -> MetricSource {
@@ -381,7 +389,7 @@ async fn a_slow_endpoint_delays_only_those_who_ask_it() {
         metrics: vec![Arc::new(depth()), Arc::new(on_slow)],
         ..Sources::default()
     };
-    let prometheus = Prometheus::new(&sources, BreakerSettings::default(), 1).unwrap();
+    let prometheus = Prometheus::new(&sources, options()).unwrap();
     let wanted = ["depth", "slow"].map(|name| Wanted {
         namespace: "shop-0".into(),
         source: external(name),
