@@ -10,6 +10,7 @@ mod flags;
 mod name;
 mod once;
 mod output;
+mod query;
 mod replay;
 mod run;
 mod settings;
@@ -99,6 +100,7 @@ fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit,
         Some(("run", matches)) => wait(run::execute(matches, variables)),
         Some(("once", matches)) => wait(once::execute(matches, variables)),
         Some(("explain", matches)) => wait(explain::execute(matches, variables)),
+        Some(("query", matches)) => wait(query::execute(matches, variables)),
         Some(("settings", matches)) => settings::execute(matches, variables),
         Some(("snapshot", matches)) => wait(snapshot::execute(matches, variables)),
         other => unreachable!("clap knows no other command: {other:?}"),
@@ -120,6 +122,7 @@ pub fn command_line() -> Command {
         run::definition(),
         once::definition(),
         explain::definition(),
+        query::definition(),
         snapshot::definition(),
         replay::definition(),
         check::definition(),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use expect::expect_file;
 use serde::Deserialize;
 use trimtab::promql::adapter::{AdapterRules, Catalog};
-use trimtab::promql::{Answers, Ask, AskError, Definition, single};
+use trimtab::promql::{Answers, Ask, AskError, Definition, MergeLimits, merge, single};
 use trimtab::selector::Selector;
 use trimtab::spec::{MetricIdentifier, MetricSource, ObjectRef};
 
@@ -153,7 +153,7 @@ fn answer(catalog: &mut Catalog, metric: &Metric) -> String {
     let answer = match catalog.find(&metric.source()) {
         None => "  no rule gives it\n".to_owned(),
         Some(Err(problem)) => format!("  {problem}\n"),
-        Some(Ok(definition)) => shown(&definition),
+        Some(Ok(definition)) => shown(&definition) + &together(&definition, metric),
     };
     format!("{}\n{answer}", words(metric))
 }
@@ -164,14 +164,39 @@ fn query(definition: &Definition, metric: &Metric) -> Result<String, AskError> {
         freshness: None,
         ..definition.clone()
     };
+    let ask = ask(&Arc::new(definition), "shop", metric);
+    single(&ask, &["web-1".into(), "web-2".into()]).map(|query| query.text)
+}
+
+/// What autoscalers of two namespaces ask together, without the age limit.
+fn together(definition: &Definition, metric: &Metric) -> String {
+    let definition = Arc::new(Definition {
+        freshness: None,
+        ..definition.clone()
+    });
+    let asks = ["post", "shop"].map(|namespace| ask(&definition, namespace, metric));
+    if let Some(problem) = asks[0].problem() {
+        return format!("  cannot be asked: {problem}\n");
+    }
+    let queries = merge(&asks, MergeLimits::default());
+    let lines = queries
+        .iter()
+        .map(|query| format!("  together {}\n", indented(&query.text)));
+    lines.collect()
+}
+
+fn ask(definition: &Arc<Definition>, namespace: &str, metric: &Metric) -> Ask {
     let object = metric.object.rsplit(' ').next().filter(|name| !name.is_empty());
-    let ask = Ask {
-        definition: Arc::new(definition),
-        namespace: "shop".into(),
+    Ask {
+        definition: definition.clone(),
+        namespace: namespace.into(),
         object: object.map(Arc::from),
         selector: Selector::parse(&metric.selector).expect("it is a selector"),
-    };
-    single(&ask, &["web-1".into(), "web-2".into()]).map(|query| query.text)
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.trim().replace('\n', "\n  ")
 }
 
 fn shown(definition: &Definition) -> String {
@@ -189,10 +214,7 @@ fn shown(definition: &Definition) -> String {
         Some(limit) => format!("  not older than {limit:?}\n"),
         None => String::new(),
     };
-    format!(
-        "  {}\n{labels}{limit}",
-        definition.template.text().trim().replace('\n', "\n  ")
-    )
+    format!("  {}\n{labels}{limit}", indented(definition.template.text()))
 }
 
 #[test]

@@ -4,10 +4,16 @@
 
 use proptest::prelude::*;
 
+#[path = "../fuzz/bodies/adapter_rules.rs"]
+mod adapter_rules;
+#[path = "../fuzz/bodies/configuration.rs"]
+mod configuration;
 #[path = "../fuzz/bodies/manifest.rs"]
 mod manifest;
 #[path = "../fuzz/bodies/prometheus_answer.rs"]
 mod prometheus_answer;
+#[path = "../fuzz/bodies/promql.rs"]
+mod promql;
 #[path = "../fuzz/bodies/quantity.rs"]
 mod quantity;
 #[path = "../fuzz/bodies/scenario.rs"]
@@ -23,6 +29,33 @@ const ANSWER: &str = include_str!("../fuzz/seeds/prometheus_answer.json");
 
 /// Three steps of an autoscaler's life.
 const SCENARIO: &str = include_str!("../fuzz/seeds/scenario.json");
+
+/// Rules of Prometheus Adapter of every kind.
+const RULES: &str = include_str!("adapter-rules/families.rules.yaml");
+
+/// The blocks of Prometheus endpoints and metrics, with nearly every key.
+const CONFIGURATION: &str = include_str!("cli/sources.yaml");
+
+/// The text with some characters in the place of others.
+fn torn(text: &'static str) -> impl Strategy<Value = String> {
+    let junk = prop_oneof![
+        "[\"'`{}\\[\\]()<>:,.$|#&*!%@=~ -]{0,3}",
+        "[a-z0-9é\n]{0,3}",
+        Just("<<".to_owned()),
+        Just("\n  ".to_owned()),
+        Just("$pods".to_owned()),
+    ];
+    let length = text.chars().count();
+    let tear = (0..length, 0..4usize, junk);
+    proptest::collection::vec(tear, 1..4).prop_map(move |tears| {
+        let mut characters: Vec<char> = text.chars().collect();
+        for (place, count, junk) in tears {
+            let end = (place + count).min(characters.len());
+            characters.splice(place.min(end)..end, junk.chars());
+        }
+        characters.into_iter().collect()
+    })
+}
 
 /// The text with the value of one line replaced.
 fn bent(text: &'static str) -> impl Strategy<Value = String> {
@@ -54,7 +87,104 @@ fn bent(text: &'static str) -> impl Strategy<Value = String> {
     })
 }
 
+/// Pieces of PromQL in any order, most of it nonsense, some of it not.
+fn pieces() -> impl Strategy<Value = String> {
+    let piece = proptest::sample::select(
+        &[
+            "a",
+            "b_total",
+            "sum",
+            "by",
+            "without",
+            "(",
+            ")",
+            "(x)",
+            "(n, x)",
+            "{",
+            "}",
+            "{n=\"$namespace\"}",
+            "on",
+            "ignoring",
+            "{n=\"$namespace\",$selector}",
+            "{o=\"$object\",pod=~\"$pods\"}",
+            "[5m]",
+            "[1m]",
+            "[5m:1m]",
+            "offset 5m",
+            "@ end()",
+            "rate",
+            "max_over_time",
+            "label_replace",
+            "group_left",
+            "bool",
+            "+",
+            "-",
+            "/",
+            "==",
+            "and",
+            "or",
+            ",",
+            "1",
+            "\"x\"",
+            "topk",
+            "scalar",
+            "# c\n",
+            "$$",
+            "`",
+            "if",
+            "=~",
+            "timestamp",
+        ][..],
+    );
+    proptest::collection::vec(piece, 0..20).prop_map(|pieces| pieces.join(" "))
+}
+
+/// Pieces of PromQL in an order that makes sense.
+fn query() -> impl Strategy<Value = String> {
+    let leaf = proptest::sample::select(
+        &[
+            "a{n=\"$namespace\"}",
+            "rate(a{n=\"$namespace\",$selector}[5m])",
+            "b{$selector,o='$object'} offset -5m @ 12",
+            "a{n=~`$namespace`,pod=~\"$pods\"}",
+            "\"a$$\"",
+            "1e3",
+            "time()",
+            "c{$selector}[5m]",
+            "{n=\"$namespace\"}",
+        ][..],
+    );
+    leaf.prop_map(str::to_owned).prop_recursive(5, 20, 3, |inner| {
+        let around = proptest::sample::select(
+            &[
+                "sum(E)",
+                "sum by (x) (E)",
+                "avg(E) without (n, app)",
+                "E + E",
+                "E / on (n) group_left E",
+                "E and ignoring (app) E",
+                "max_over_time(E[5m:] offset 1m)",
+                "-E",
+                "(E)",
+                "timestamp(E)",
+                "topk(E, E)",
+                "histogram_quantile(0.9, E)",
+                "label_replace(E, \"n\", \"\", \"\", \"\")",
+                "rate(E)",
+                "E # why\n",
+                "E unless on () group_right() E",
+            ][..],
+        );
+        (around, inner.clone(), inner).prop_map(|(around, one, two)| around.replacen('E', &one, 1).replace('E', &two))
+    })
+}
+
 proptest! {
+    #[test]
+    fn templates(text in prop_oneof![1 => ".*", 4 => pieces(), 5 => query()]) {
+        promql::check(&text);
+    }
+
     #[test]
     fn quantities(text in prop_oneof![".*", "[+-]?[0-9]{0,40}\\.?[0-9]{0,40}[numkMGTPEeKi]{0,2}[+-]?[0-9]{0,20}"]) {
         quantity::check(&text);
@@ -73,6 +203,16 @@ proptest! {
     #[test]
     fn prometheus_answers(text in prop_oneof![1 => ".*", 9 => bent(ANSWER)]) {
         prometheus_answer::check(&text);
+    }
+
+    #[test]
+    fn rule_files(text in prop_oneof![1 => ".*", 4 => bent(RULES), 15 => torn(RULES)]) {
+        adapter_rules::check(&text);
+    }
+
+    #[test]
+    fn configurations(text in prop_oneof![1 => ".*", 4 => bent(CONFIGURATION), 15 => torn(CONFIGURATION)]) {
+        configuration::check(&text);
     }
 
     #[test]
@@ -96,4 +236,10 @@ fn the_unbent_answer_has_two_series() {
 #[test]
 fn the_unbent_scenario_holds() {
     assert_eq!(trimtab::sim::replay::replay(SCENARIO, |_| {}).unwrap(), []);
+}
+
+#[test]
+fn the_untorn_rules_and_configuration_are_right() {
+    trimtab::promql::adapter::AdapterRules::parse("t", RULES, &"main".into()).unwrap();
+    configuration::check(CONFIGURATION);
 }

@@ -18,7 +18,7 @@ use crate::manifests::folder::Folder;
 use crate::metrics::custom::CustomMetricsSource;
 use crate::metrics::external::ExternalMetricsSource;
 use crate::metrics::guard::{BreakerSettings, GuardSettings};
-use crate::metrics::prometheus::{Options, Prometheus};
+use crate::metrics::prometheus::Prometheus;
 use crate::metrics::resource::ResourceMetricsSource;
 use crate::metrics::sources::MetricSources;
 use crate::settings::Settings;
@@ -122,14 +122,9 @@ pub(super) fn metric_sources(settings: &Settings, clients: &Clients) -> Result<M
         breaker: BreakerSettings::for_passes(settings.sync_period),
     };
     let client = || clients.metrics.clone();
-    let options = Options {
-        breaker: guard.breaker,
-        relist_interval: settings.adapter_rules_relist_interval,
-        seed: seed(),
-    };
     let prometheus = match settings.sources.prometheus.is_empty() {
         true => None,
-        false => Some(Prometheus::new(&settings.sources, options).map_err(Failure::unusable)?),
+        false => Some(Prometheus::new(&settings.sources, guard.breaker, seed()).map_err(Failure::unusable)?),
     };
     Ok(MetricSources {
         resource: ResourceMetricsSource::new(client(), guard, seed()),

@@ -21,18 +21,19 @@ fn parse(text: &str) -> Result<Key, String> {
     let (namespace, name) = text
         .split_once('/')
         .ok_or("a namespace and a name are wanted, as in shop/web")?;
-    // What the API server takes as names, and nothing that could lead elsewhere in a URL.
-    let is_name = |text: &str| {
-        let letters = text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
-        letters && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.len() <= 253
-    };
     match (is_name(namespace), is_name(name)) {
         (true, true) => Ok(Key::new(namespace, name)),
         (false, _) => Err(format!("{namespace:?} is not a namespace")),
         (true, false) => Err(format!("{name:?} is not the name of an autoscaler")),
     }
+}
+
+/// What the API server takes as names, and nothing that could lead elsewhere in a URL.
+pub(super) fn is_name(text: &str) -> bool {
+    let letters = text
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
+    letters && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.len() <= 253
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ mod controller;
 mod metrics;
 mod objects;
 mod pod_metrics;
-mod read;
+pub(super) mod read;
 mod scenario;
 
 use std::sync::Arc;
@@ -75,13 +75,13 @@ pub(super) async fn take(key: &Key, matches: &ArgMatches, settings: &Settings) -
         object["status"] = status.unwrap_or_else(|| to_json(&first_status(&spec)));
         (place, object)
     });
-    let sources = assembly::metric_sources(settings, &clients);
+    let sources = assembly::metric_sources(settings, &clients)?;
     let seen = read::read(&clients, &sources, key, filed, settings, SystemClock.now()).await?;
     Ok(format!("{:#}\n", scenario::scenario(&seen, memory.as_ref(), settings)))
 }
 
 /// The autoscaler of the folder of manifests, where it has one of this name. What is wrong with others is told as warnings.
-fn filed(key: &Key, settings: &Settings, clients: &Clients) -> Option<(Place, Arc<Spec>)> {
+pub(super) fn filed(key: &Key, settings: &Settings, clients: &Clients) -> Option<(Place, Arc<Spec>)> {
     let folder = assembly::folder(settings, clients)?;
     folder
         .problems()

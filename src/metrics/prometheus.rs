@@ -10,6 +10,7 @@ mod divide;
 mod endpoint;
 #[cfg(test)]
 mod fake;
+mod inspect;
 mod memory;
 mod names;
 mod pass;
@@ -22,7 +23,6 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -30,25 +30,16 @@ use self::catalog::Catalog;
 use self::names::Names;
 use self::server::Server;
 use super::guard::{BreakerSettings, SourceHealth};
+use crate::observe::Pod;
 use crate::settings::sources::Sources;
 use crate::spec::MetricSource;
+pub use inspect::Inspection;
 pub use pass::PrometheusPass;
 
 /// Every Prometheus that is configured, with the metrics that they answer for.
 #[derive(Clone)]
 pub struct Prometheus {
     inner: Arc<Inner>,
-}
-
-/// How endpoints are asked, beside what is said of each in the configuration.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// When one is left alone after failures.
-    pub breaker: BreakerSettings,
-    /// The time between two looks at which series there are for Prometheus Adapter's rules.
-    pub relist_interval: Duration,
-    /// Varies how long one is left alone.
-    pub seed: u64,
 }
 
 struct Inner {
@@ -86,21 +77,22 @@ pub struct EndpointHealth {
 }
 
 impl Prometheus {
-    /// Prometheus endpoints as configured. Nothing is asked yet.
+    /// Prometheus endpoints as configured. Nothing is asked yet. `breaker` says when they are left alone after failures, and
+    /// `seed` varies for how long.
     ///
     /// # Errors
     /// An endpoint whose address, certificates or headers cannot be used.
-    pub fn new(sources: &Sources, options: Options) -> Result<Self, EndpointError> {
+    pub fn new(sources: &Sources, breaker: BreakerSettings, seed: u64) -> Result<Self, EndpointError> {
         let mut servers = BTreeMap::new();
         for (i, (name, settings)) in sources.prometheus.iter().enumerate() {
-            let server = Server::new(name, settings, options.breaker, options.seed.wrapping_add(i as u64))?;
+            let server = Server::new(name, settings, breaker, seed.wrapping_add(i as u64))?;
             servers.insert(name.clone(), Arc::new(server));
         }
         Ok(Self {
             inner: Arc::new(Inner {
                 servers,
                 catalog: Catalog::new(&sources.metrics, sources.adapter_rules.clone()),
-                names: Names::new(options.relist_interval),
+                names: Names::new(sources.relist_interval),
             }),
         })
     }
@@ -109,6 +101,18 @@ impl Prometheus {
     /// that no Prometheus answers for are passed over). Nothing is asked before someone waits for an answer.
     pub fn pass(&self, wanted: Vec<Wanted>, now: Timestamp) -> PrometheusPass {
         PrometheusPass::new(&self.inner, wanted, now)
+    }
+
+    /// Asks for one metric by itself, as an autoscaler of `namespace` with these `pods` would at `now`, and gives all that came
+    /// of it; `None` where no Prometheus answers for it.
+    pub async fn inspect(
+        &self,
+        namespace: &Arc<str>,
+        source: &MetricSource,
+        pods: &[Pod],
+        now: Timestamp,
+    ) -> Option<Inspection> {
+        self.inner.inspect(namespace, source, pods, now).await
     }
 
     /// How each endpoint is doing.

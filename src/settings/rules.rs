@@ -96,6 +96,14 @@ pub(super) fn warnings(effective: &Effective) -> Vec<String> {
         let origin = effective.origin("kube-api-burst");
         warnings.push(format!("{origin}: kube-api-burst does nothing while kube-api-qps is 0"));
     }
+    for metric in &settings.sources.metrics {
+        if metric.answers.pod_label().is_some() && !metric.template.names_namespace() {
+            warnings.push(format!(
+                "metrics.{}: without namespace=\"$namespace\" in the query, pods of one name in several namespaces are mixed",
+                metric.name
+            ));
+        }
+    }
     for (name, endpoint) in &settings.sources.prometheus {
         if endpoint.credentials != Credentials::None && endpoint.url.starts_with("http:") {
             warnings.push(format!(
@@ -162,5 +170,23 @@ mod tests {
     fn comparing_needs_a_dry_run() {
         assert!(check(&[("compare", "true")]).contains("needs dry-run"));
         assert_eq!(check(&[("compare", "true"), ("dry-run", "true")]), "");
+    }
+
+    #[test]
+    fn what_is_odd_in_the_blocks_is_said_and_not_refused() {
+        let text = "prometheus:\n  a:\n    url: http://a.example\n    bearer-token-file: token\n\
+                    metrics:\n  load: {type: Pods, query: 'load{pod=~\"$pods\"}'}\n";
+        let effective = resolve(&Typed {
+            file: Some(("t.yaml".into(), text.into())),
+            ..Typed::default()
+        });
+        assert_eq!(
+            effective.expect("it is allowed").warnings,
+            [
+                "metrics.load: without namespace=\"$namespace\" in the query, pods of one name in several namespaces are \
+                 mixed",
+                "prometheus.a: credentials are sent unencrypted, since the url begins with http:"
+            ]
+        );
     }
 }

@@ -21,7 +21,7 @@ use crate::promql::adapter::AdapterRules;
 use crate::yaml::{self, Node};
 
 /// Prometheus endpoints, and the metrics that they answer for.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sources {
     /// The endpoints by name.
     pub prometheus: BTreeMap<Arc<str>, Endpoint>,
@@ -29,6 +29,19 @@ pub struct Sources {
     pub metrics: Vec<Arc<Definition>>,
     /// Prometheus Adapter's rules: whoever reads the settings reads their file and puts them here.
     pub adapter_rules: Option<Arc<AdapterRules>>,
+    /// How long a listing of the names of series counts, for those rules.
+    pub relist_interval: Duration,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self {
+            prometheus: BTreeMap::new(),
+            metrics: Vec::new(),
+            adapter_rules: None,
+            relist_interval: Duration::from_secs(60),
+        }
+    }
 }
 
 /// A server that speaks Prometheus' HTTP API.
@@ -175,6 +188,7 @@ impl Blocks {
             prometheus,
             metrics,
             adapter_rules: None,
+            relist_interval: effective.settings.adapter_rules_relist_interval,
         }
     }
 }

@@ -11,7 +11,6 @@ mod dry_run;
 mod failing;
 mod first_try;
 mod folder;
-mod folder;
 mod metric_types;
 mod qps;
 mod reference;

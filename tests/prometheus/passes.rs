@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use trimtab::metrics::guard::BreakerSettings;
-use trimtab::metrics::prometheus::{Options, Prometheus, Wanted};
+use trimtab::metrics::prometheus::{Prometheus, Wanted};
 use trimtab::observe::{ContainerKind, ContainerRequests, Pod, PodPhase, PodRequests, Reading, ResourceList};
 use trimtab::promql::adapter::AdapterRules;
 use trimtab::promql::definition::{DEFAULT_WINDOW, default_query};
@@ -72,12 +72,7 @@ pub fn prometheus(endpoint: Endpoint, metrics: Vec<Definition>, rules: Option<&s
         metrics: metrics.into_iter().map(Arc::new).collect(),
         adapter_rules: rules.map(Arc::new),
     };
-    let options = Options {
-        breaker: BreakerSettings::default(),
-        relist_interval: Duration::from_secs(60),
-        seed: 1,
-    };
-    Prometheus::new(&sources, options).unwrap()
+    Prometheus::new(&sources, BreakerSettings::default(), 1).unwrap()
 }
 
 /// A metric as it stands in an HPA.

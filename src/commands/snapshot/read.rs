@@ -45,10 +45,7 @@ pub(super) async fn read(
     settings: &Settings,
     at: Timestamp,
 ) -> anyhow::Result<Seen> {
-    let limits = Limits {
-        time: settings.request_timeout,
-        bytes: ANSWER_BYTES,
-    };
+    let limits = limits(settings);
     let namespace = &key.namespace;
     let autoscaler = read_autoscaler(&clients.api, key, filed, limits)
         .await
@@ -96,8 +93,16 @@ pub(super) async fn read(
     })
 }
 
+/// The bounds of one request.
+pub(in crate::commands) fn limits(settings: &Settings) -> Limits {
+    Limits {
+        time: settings.request_timeout,
+        bytes: ANSWER_BYTES,
+    }
+}
+
 /// The cluster's object or, where it has none, the one of the file.
-async fn read_autoscaler(
+pub(in crate::commands) async fn read_autoscaler(
     client: &Client,
     key: &Key,
     filed: Option<(Place, Value)>,
@@ -159,7 +164,13 @@ fn scale_target(autoscaler: &Value) -> anyhow::Result<ObjectRef> {
     })
 }
 
-async fn read_scale(client: &Client, key: &Key, target: &ObjectRef, limits: Limits) -> anyhow::Result<Value> {
+/// The Scale of an autoscaler's target.
+pub(in crate::commands) async fn read_scale(
+    client: &Client,
+    key: &Key,
+    target: &ObjectRef,
+    limits: Limits,
+) -> anyhow::Result<Value> {
     let group = GroupVersion::parse(&target.api_version)?.group;
     let known = Discovery::new(client.clone()).resolve(group, &target.kind).await?;
     let resource = ScaleResource {
@@ -172,7 +183,13 @@ async fn read_scale(client: &Client, key: &Key, target: &ObjectRef, limits: Limi
     get(client, &resource.scale_path(), &[], limits).await
 }
 
-async fn list_pods(client: &Client, namespace: &str, selector: &str, limits: Limits) -> anyhow::Result<Vec<Value>> {
+/// The pods of a namespace that a selector picks.
+pub(in crate::commands) async fn list_pods(
+    client: &Client,
+    namespace: &str,
+    selector: &str,
+    limits: Limits,
+) -> anyhow::Result<Vec<Value>> {
     let path = format!("/api/v1/namespaces/{namespace}/pods");
     let (mut pods, mut next) = (Vec::new(), String::new());
     for _ in 0..PAGES {
@@ -181,9 +198,7 @@ async fn list_pods(client: &Client, namespace: &str, selector: &str, limits: Lim
             ("limit", PAGE_PODS),
             ("continue", next.as_str()),
         ];
-        let mut page = get(client, &path, &query, limits)
-            .await
-            .context("list the pods of the scale's selector")?;
+        let mut page = get(client, &path, &query, limits).await.context("list pods")?;
         if let Value::Array(items) = page["items"].take() {
             pods.extend(items);
         }
@@ -192,7 +207,7 @@ async fn list_pods(client: &Client, namespace: &str, selector: &str, limits: Lim
             _ => return Ok(pods),
         }
     }
-    anyhow::bail!("list the pods of the scale's selector: more than {PAGES} pages")
+    anyhow::bail!("list pods: more than {PAGES} pages")
 }
 
 fn asks(autoscaler: &Value, types: &[&str]) -> bool {

@@ -146,7 +146,7 @@ impl PrometheusPass {
 }
 
 /// Whether Prometheus Adapter's rules can answer for it once the names of series are known; resources are known without.
-fn ruled_type(source: &MetricSource) -> bool {
+pub(super) fn ruled_type(source: &MetricSource) -> bool {
     !matches!(
         source,
         MetricSource::Resource { .. } | MetricSource::ContainerResource { .. }

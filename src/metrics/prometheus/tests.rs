@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use super::fake::{Fake, json};
 use super::*;
 use crate::observe::{Pod, PodPhase, Reading};
+use crate::promql::adapter::AdapterRules;
 use crate::promql::{Answers, Definition, Missing, Template};
 use crate::selector::Selector;
 use crate::settings::sources::{Credentials, Endpoint};
@@ -17,14 +18,6 @@ use crate::spec::MetricIdentifier;
 
 fn now() -> Timestamp {
     Timestamp::from_second(1_767_600_000).unwrap()
-}
-
-fn options() -> Options {
-    Options {
-        breaker: BreakerSettings::default(),
-        relist_interval: Duration::from_secs(60),
-        seed: 1,
-    }
 }
 
 fn endpoint(url: &str, budget: u32) -> Endpoint {
@@ -76,7 +69,7 @@ fn prometheus(fake: &Fake, budget: u32, metrics: Vec<Definition>) -> Prometheus 
         metrics: metrics.into_iter().map(Arc::new).collect(),
         ..Sources::default()
     };
-    Prometheus::new(&sources, options()).unwrap()
+    Prometheus::new(&sources, BreakerSettings::default(), 1).unwrap()
 }
 
 fn external(name: &str) -> MetricSource {
@@ -389,7 +382,7 @@ async fn a_slow_endpoint_delays_only_those_who_ask_it() {
         metrics: vec![Arc::new(depth()), Arc::new(on_slow)],
         ..Sources::default()
     };
-    let prometheus = Prometheus::new(&sources, options()).unwrap();
+    let prometheus = Prometheus::new(&sources, BreakerSettings::default(), 1).unwrap();
     let wanted = ["depth", "slow"].map(|name| Wanted {
         namespace: "shop-0".into(),
         source: external(name),
@@ -439,4 +432,80 @@ async fn what_is_asked_without_notice_is_asked_all_the_same() {
         .reading(&"bank".into(), &external("depth"), &Selector::everything(), &[])
         .await;
     assert_eq!(print(&reading), "7");
+}
+
+#[tokio::test]
+async fn an_inspection_shows_the_query_its_series_and_the_reading_that_a_pass_gives() {
+    let answer = r#"{"status":"success","data":{"resultType":"vector","result":[
+        {"metric":{"namespace":"shop","pod":"web-1"},"value":[1767600000,"5"]},
+        {"metric":{"namespace":"shop","pod":"web-2"},"value":[1767600000,"NaN"]}]},"warnings":["half of it"]}"#;
+    let fake = Fake::start(move |_| json(200, answer)).await;
+    let prometheus = prometheus(&fake, 10, vec![singly()]);
+    let (namespace, own) = ("shop".into(), [pod("web-1"), pod("web-2"), pod("web-3")]);
+    let inspection = prometheus
+        .inspect(&namespace, &pods("singly"), &own, now())
+        .await
+        .unwrap();
+    let (sent, at) = inspection.query.clone().unwrap();
+    assert_eq!((sent.as_str(), at), (query(&fake.asked()[0]).as_str(), now()));
+    assert!(sent.contains("web-1|web-2|web-3"), "{sent}");
+    assert_eq!((inspection.series.len(), inspection.by_rule), (2, false));
+    assert_eq!(inspection.warnings, ["half of it"]);
+
+    let wanted = Wanted {
+        namespace: namespace.clone(),
+        source: pods("singly"),
+    };
+    let pass = prometheus.pass(vec![wanted], now());
+    let reading = pass
+        .reading(&namespace, &pods("singly"), &Selector::everything(), &own)
+        .await;
+    assert_eq!(print(&reading), "5 - -");
+    assert_eq!(Some(inspection.reading), reading);
+
+    assert!(
+        prometheus
+            .inspect(&namespace, &external("other"), &[], now())
+            .await
+            .is_none()
+    );
+    // Without pods there is nothing to send.
+    let nothing = prometheus
+        .inspect(&namespace, &pods("singly"), &[], now())
+        .await
+        .unwrap();
+    assert!(nothing.query.is_none() && fake.asked().len() == 2);
+}
+
+#[tokio::test]
+async fn a_listing_that_hangs_delays_only_those_whom_rules_may_answer_for() {
+    // Listings are never answered, queries are.
+    let fake = Fake::start(|asked| match asked.starts_with("GET") {
+        true => {
+            std::thread::park_timeout(Duration::from_secs(3));
+            Vec::new()
+        }
+        false => seven_each(&query(asked)),
+    })
+    .await;
+    let rules = "rules: [{seriesQuery: '{__name__=~\"x_.*\"}', resources: {template: '<<.Resource>>'}, \
+                 metricsQuery: 'sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)'}]";
+    let rules = AdapterRules::parse("rules.yaml", rules, &"main".into()).unwrap();
+    let sources = Sources {
+        prometheus: BTreeMap::from([("main".into(), endpoint(&fake.url, 10))]),
+        metrics: vec![Arc::new(depth())],
+        adapter_rules: Some(Arc::new(rules)),
+        ..Sources::default()
+    };
+    let prometheus = Prometheus::new(&sources, BreakerSettings::default(), 1).unwrap();
+    let (own, ruled) = (external("depth"), pods("x_y"));
+    let wanted = [&own, &ruled].map(|source| Wanted {
+        namespace: "shop-0".into(),
+        source: source.clone(),
+    });
+    let pass = prometheus.pass(wanted.into(), now());
+    let (everything, shop) = (Selector::everything(), "shop-0".into());
+    let began = tokio::time::Instant::now();
+    assert_eq!(print(&pass.reading(&shop, &own, &everything, &[]).await), "7");
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }

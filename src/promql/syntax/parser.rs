@@ -475,3 +475,6 @@ impl<'a> Parser<'a> {
         Ok(ms)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,7 +98,7 @@ async fn taken_with(answers: Vec<(&'static str, Value)>, filed: Option<Value>) -
     let filed = filed.map(|object| (Place::file("web.yaml"), object));
     let at: Timestamp = "2026-01-05T08:00:33Z".parse()?;
     let clients = clients(answers);
-    let sources = assembly::metric_sources(&settings, &clients);
+    let sources = assembly::metric_sources(&settings, &clients).map_err(|failure| failure.error)?;
     let seen = read(&clients, &sources, &Key::new("shop", "web"), filed, &settings, at).await?;
     Ok(scenario(&seen, None, &settings))
 }
