@@ -71,6 +71,7 @@ pub fn prometheus(endpoint: Endpoint, metrics: Vec<Definition>, rules: Option<&s
         prometheus: BTreeMap::from([("main".into(), endpoint)]),
         metrics: metrics.into_iter().map(Arc::new).collect(),
         adapter_rules: rules.map(Arc::new),
+        ..Sources::default()
     };
     Prometheus::new(&sources, BreakerSettings::default(), 1).unwrap()
 }

@@ -33,8 +33,8 @@ impl Catalog {
     }
 
     /// Prometheus Adapter's rules.
-    pub(super) fn rules(&self) -> Option<&AdapterRules> {
-        self.rules.as_deref()
+    pub(super) fn rules(&self) -> Option<&Arc<AdapterRules>> {
+        self.rules.as_ref()
     }
 
     /// The configuration's definition for a metric.

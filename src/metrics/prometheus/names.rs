@@ -1,11 +1,13 @@
-//! The names of the series behind Prometheus Adapter's rules, listed again now and then.
+//! The names of the series behind Prometheus Adapter's rules, listed again now and then, beside the passes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::server::Server;
 use crate::metrics::failure::SourceError;
@@ -20,68 +22,87 @@ const NAMES: usize = 500_000;
 /// The metrics that the rules give, by the last listing. Looking one up may make its definition.
 pub(super) type Listing = Arc<Mutex<adapter::Catalog>>;
 
-/// The last listing.
+/// The last listing, and the one under way.
 pub(super) struct Names {
-    /// How long a listing counts: a new metric is known within this time.
-    listed_for: SignedDuration,
-    last: Mutex<Option<Listed>>,
+    kept: Mutex<Kept>,
+    interval: SignedDuration,
 }
 
-struct Listed {
-    /// Of the last listing that succeeded; `None` before the first.
+#[derive(Default)]
+struct Kept {
     listing: Option<Listing>,
-    /// When listing was tried last.
-    tried: Timestamp,
+    /// When listing began last.
+    began: Timestamp,
+    /// Ends with us.
+    refresh: Option<AbortOnDropHandle<Result<Listing, SourceError>>>,
 }
 
 impl Names {
-    /// Names that are listed anew when they are older than `listed_for`.
-    pub(super) fn new(listed_for: Duration) -> Self {
+    /// Nothing is listed yet. Listings count for `interval`.
+    pub(super) fn new(interval: Duration) -> Self {
         Self {
-            listed_for: SignedDuration::try_from(listed_for).unwrap_or(SignedDuration::MAX),
-            last: Mutex::default(),
+            kept: Mutex::default(),
+            interval: SignedDuration::try_from(interval).unwrap_or(SignedDuration::MAX),
         }
     }
 
-    /// The metrics of `rules` by a listing that still counts; while the endpoint is away, by those that there were last.
+    /// Whether there is a listing.
+    pub(super) fn are_known(&self) -> bool {
+        self.kept.lock().listing.is_some()
+    }
+
+    /// The last listing. Where that is too old a new one is begun, for passes that come: nobody waits for it, and while the
+    /// endpoint is away the last one counts. Only before the first one this waits.
     ///
     /// # Errors
     /// Where no listing has ever succeeded.
     pub(super) async fn current(
         &self,
-        rules: &AdapterRules,
-        server: &Server,
+        rules: &Arc<AdapterRules>,
+        server: &Arc<Server>,
         now: Timestamp,
     ) -> Result<Listing, SourceError> {
-        if let Some(listing) = self.known(now) {
+        if let Some(listing) = self.kept.lock().current(self.interval, rules, server, now) {
             return Ok(listing);
         }
-        let since = now.saturating_sub(SERIES_AGE).unwrap_or(Timestamp::MIN);
-        let queries = rules.series_queries();
-        let lists = try_join_all(queries.iter().map(|query| server.series_names(query, since))).await;
-        let lists = lists.and_then(|lists| match lists.iter().map(Vec::len).sum::<usize>() > NAMES {
-            true => Err(server.too_many_names(NAMES)),
-            false => Ok(lists),
-        });
-        let mut last = self.last.lock();
-        let former = last.take().and_then(|listed| listed.listing);
-        let (listing, outcome) = match (lists, former) {
-            (Ok(lists), _) => {
-                let names: Vec<Arc<[Arc<str>]>> = lists.into_iter().map(Arc::from).collect();
-                let listing = Arc::new(Mutex::new(rules.catalog(&names)));
-                (Some(listing.clone()), Ok(listing))
-            }
-            (Err(_), Some(former)) => (Some(former.clone()), Ok(former)),
-            (Err(error), None) => (None, Err(error)),
-        };
-        *last = Some(Listed { listing, tried: now });
-        outcome
+        let listing = list(rules.clone(), server.clone(), now).await?;
+        let mut kept = self.kept.lock();
+        kept.began = now;
+        kept.listing = Some(listing.clone());
+        Ok(listing)
     }
+}
 
-    fn known(&self, now: Timestamp) -> Option<Listing> {
-        let last = self.last.lock();
-        let listed = last.as_ref()?;
-        let age = now.duration_since(listed.tried).abs();
-        listed.listing.clone().filter(|_| age < self.listed_for)
+impl Kept {
+    fn current(
+        &mut self,
+        interval: SignedDuration,
+        rules: &Arc<AdapterRules>,
+        server: &Arc<Server>,
+        now: Timestamp,
+    ) -> Option<Listing> {
+        if let Some(refresh) = self.refresh.take_if(|refresh| refresh.is_finished())
+            && let Some(Ok(Ok(listing))) = refresh.now_or_never()
+        {
+            self.listing = Some(listing);
+        }
+        let listing = self.listing.clone()?;
+        if self.refresh.is_none() && now.duration_since(self.began).abs() >= interval {
+            self.began = now;
+            let task = tokio::spawn(list(rules.clone(), server.clone(), now));
+            self.refresh = Some(AbortOnDropHandle::new(task));
+        }
+        Some(listing)
     }
+}
+
+async fn list(rules: Arc<AdapterRules>, server: Arc<Server>, now: Timestamp) -> Result<Listing, SourceError> {
+    let since = now.saturating_sub(SERIES_AGE).unwrap_or(Timestamp::MIN);
+    let queries = rules.series_queries();
+    let lists = try_join_all(queries.iter().map(|query| server.series_names(query, since))).await?;
+    if lists.iter().map(Vec::len).sum::<usize>() > NAMES {
+        return Err(server.too_many_names(NAMES));
+    }
+    let names: Vec<Arc<[Arc<str>]>> = lists.into_iter().map(Arc::from).collect();
+    Ok(Arc::new(Mutex::new(rules.catalog(&names))))
 }

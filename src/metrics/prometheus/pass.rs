@@ -26,50 +26,60 @@ use crate::spec::MetricSource;
 pub struct PrometheusPass {
     inner: Arc<Inner>,
     /// By the endpoint's name.
-    rounds: FxHashMap<Arc<str>, Shared<BoxFuture<'static, Arc<Planned>>>>,
+    parts: FxHashMap<Arc<str>, SharedPart>,
+    /// What Prometheus Adapter's rules answer for, while nothing has been listed for them: nobody else waits for that.
+    unlisted: Option<SharedPart>,
 }
 
+type SharedPart = Shared<BoxFuture<'static, Arc<Part>>>;
+
 /// An endpoint's part in a pass.
-struct Planned {
+struct Part {
     round: Round,
     /// What the rules answer for, or with what listing their series failed; `None` where nobody asks.
     rules: Option<Result<Listing, SourceError>>,
 }
 
+/// What an autoscaler wants, and the definition that answers for it.
+type Answered = (Wanted, Arc<Definition>);
+
 impl PrometheusPass {
     pub(super) fn new(inner: &Arc<Inner>, wanted: Vec<Wanted>, now: Timestamp) -> Self {
-        let mut by_endpoint: FxHashMap<Arc<str>, Vec<(Wanted, Arc<Definition>)>> = FxHashMap::default();
+        let mut own: FxHashMap<Arc<str>, Vec<Answered>> = FxHashMap::default();
         let mut for_rules = Vec::new();
         for wanted in wanted {
             match inner.catalog.own(&wanted.source) {
                 Some(definition) => {
-                    let of_endpoint = by_endpoint.entry(definition.endpoint.clone()).or_default();
+                    let of_endpoint = own.entry(definition.endpoint.clone()).or_default();
                     of_endpoint.push((wanted, definition.clone()));
                 }
-                None if inner.rules_server().is_some() && ruled_type(&wanted.source) => for_rules.push(wanted),
+                None if ruled_type(&wanted.source) => for_rules.push(wanted),
                 None => {}
             }
         }
-        let mut rounds = FxHashMap::default();
-        for (name, server) in &inner.servers {
-            let own = by_endpoint.remove(name).unwrap_or_default();
-            let ruled = match inner
-                .rules_server()
-                .is_some_and(|with_rules| Arc::ptr_eq(with_rules, server))
-            {
-                true => std::mem::take(&mut for_rules),
-                false => Vec::new(),
-            };
-            if own.is_empty() && ruled.is_empty() {
-                continue;
-            }
-            let planned = plan(inner.clone(), server.clone(), own, ruled, now);
-            rounds.insert(name.clone(), planned.boxed().shared());
-        }
-        Self {
+        let mut pass = Self {
             inner: inner.clone(),
-            rounds,
+            parts: FxHashMap::default(),
+            unlisted: None,
+        };
+        let with_rules = inner.rules_server().filter(|_| !for_rules.is_empty());
+        if let Some(server) = with_rules.filter(|_| inner.names.are_known()) {
+            let own = own.remove(&server.name).unwrap_or_default();
+            let part = listed(inner.clone(), server.clone(), own, std::mem::take(&mut for_rules), now);
+            pass.parts.insert(server.name.clone(), part.boxed().shared());
         }
+        for (name, own) in own {
+            if let Some(server) = inner.servers.get(&name) {
+                let part = planned(server.clone(), own, now);
+                pass.parts.insert(name, part.boxed().shared());
+            }
+        }
+        if let Some(server) = with_rules.filter(|_| !for_rules.is_empty()) {
+            let beside = pass.parts.get(&server.name).cloned();
+            let part = first_listed(inner.clone(), server.clone(), beside, for_rules, now);
+            pass.unlisted = Some(part.boxed().shared());
+        }
+        pass
     }
 
     /// What a Prometheus says of a metric, for an autoscaler of `namespace` whose `selector` picks `pods`; `None` where no
@@ -83,14 +93,18 @@ impl PrometheusPass {
     ) -> Option<Reading> {
         // What a Prometheus says of pods is joined by their names alone.
         let _ = selector;
-        let (definition, planned) = match self.inner.catalog.own(source) {
-            Some(definition) => (definition.clone(), self.rounds.get(&definition.endpoint)?.clone().await),
+        let (definition, part) = match self.inner.catalog.own(source) {
+            Some(definition) => (definition.clone(), self.parts.get(&definition.endpoint)?.clone().await),
             None if ruled_type(source) => {
-                let planned = self.rounds.get(&self.inner.rules_server()?.name)?.clone().await;
-                match planned.rules.as_ref()? {
+                let part = match &self.unlisted {
+                    Some(part) => part,
+                    None => self.parts.get(&self.inner.rules_server()?.name)?,
+                };
+                let part = part.clone().await;
+                match part.rules.as_ref()? {
                     Err(error) => return Some(Reading::Failed(error.failure())),
                     Ok(listing) => match listing.lock().find(source)? {
-                        Ok(definition) => (definition, planned.clone()),
+                        Ok(definition) => (definition, part.clone()),
                         Err(problem) => {
                             let failure = MetricFailure::new(FailureKind::BadQuery, problem.to_string());
                             return Some(Reading::Failed(failure));
@@ -117,7 +131,7 @@ impl PrometheusPass {
             MetricSource::ContainerResource { container, .. } => Some(&**container),
             _ => None,
         };
-        let reading = match planned.round.outcome(&catalog::key(&ask, source), &ask, &names).await {
+        let reading = match part.round.outcome(&catalog::key(&ask, source), &ask, &names).await {
             Err(error) => Reading::Failed(error.failure()),
             Ok(valued) => {
                 let asked = Asked {
@@ -139,32 +153,61 @@ pub(super) fn ruled_type(source: &MetricSource) -> bool {
     )
 }
 
-/// Plans an endpoint's part. Only what Prometheus Adapter's rules answer for may take time: their names of series.
-async fn plan(
+/// The part of an endpoint of which only the configuration's metrics are asked.
+async fn planned(server: Arc<Server>, own: Vec<Answered>, now: Timestamp) -> Arc<Part> {
+    let round = Round::new(&server, wishes(own), server.budget, now);
+    Arc::new(Part { round, rules: None })
+}
+
+/// The part of the endpoint that Prometheus Adapter's rules are for, once there is a listing: within one budget with the
+/// configuration's metrics.
+async fn listed(
     inner: Arc<Inner>,
     server: Arc<Server>,
-    mut own: Vec<(Wanted, Arc<Definition>)>,
+    mut own: Vec<Answered>,
     for_rules: Vec<Wanted>,
     now: Timestamp,
-) -> Arc<Planned> {
-    let rules = match inner.catalog.rules().filter(|_| !for_rules.is_empty()) {
-        Some(rules) => Some(inner.names.current(rules, &server, now).await),
-        None => None,
+) -> Arc<Part> {
+    let rules = listing(&inner, &server, now).await;
+    own.extend(ruled(&rules, for_rules));
+    let round = Round::new(&server, wishes(own), server.budget, now);
+    Arc::new(Part { round, rules })
+}
+
+/// The same where there is no listing yet. It has what is left of the budget by what is asked `beside`.
+async fn first_listed(
+    inner: Arc<Inner>,
+    server: Arc<Server>,
+    beside: Option<SharedPart>,
+    for_rules: Vec<Wanted>,
+    now: Timestamp,
+) -> Arc<Part> {
+    let rules = listing(&inner, &server, now).await;
+    let budget = match beside {
+        Some(beside) => beside.await.round.take_spare(),
+        None => server.budget,
     };
-    if let Some(Ok(listing)) = &rules {
-        let mut listing = listing.lock();
-        for wanted in for_rules {
-            if let Some(Ok(definition)) = listing.find(&wanted.source) {
-                own.push((wanted, definition));
-            }
-        }
-    }
-    let round = Round::new(&server, wishes(own), now);
-    Arc::new(Planned { round, rules })
+    let round = Round::new(&server, wishes(ruled(&rules, for_rules)), budget, now);
+    Arc::new(Part { round, rules })
+}
+
+async fn listing(inner: &Inner, server: &Arc<Server>, now: Timestamp) -> Option<Result<Listing, SourceError>> {
+    Some(inner.names.current(inner.catalog.rules()?, server, now).await)
+}
+
+/// What the rules answer for.
+fn ruled(rules: &Option<Result<Listing, SourceError>>, wanted: Vec<Wanted>) -> Vec<Answered> {
+    let Some(Ok(listing)) = rules else { return Vec::new() };
+    let mut listing = listing.lock();
+    let answered = wanted.into_iter().filter_map(|wanted| {
+        let definition = listing.find(&wanted.source)?.ok()?;
+        Some((wanted, definition))
+    });
+    answered.collect()
 }
 
 /// What is asked, each once.
-fn wishes(wanted: Vec<(Wanted, Arc<Definition>)>) -> Vec<Wish> {
+fn wishes(wanted: Vec<Answered>) -> Vec<Wish> {
     let mut wishes: Vec<Wish> = Vec::new();
     let mut places: FxHashMap<AskKey, usize> = FxHashMap::default();
     for (wanted, definition) in wanted {

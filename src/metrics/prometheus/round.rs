@@ -56,11 +56,11 @@ pub(super) struct Sender {
 }
 
 impl Round {
-    /// Plans a pass at `now`. Nothing is asked before someone waits for an answer.
-    pub(super) fn new(server: &Arc<Server>, wishes: Vec<Wish>, now: Timestamp) -> Self {
+    /// Plans a pass at `now` that sends at most `budget` queries. Nothing is asked before someone waits for an answer.
+    pub(super) fn new(server: &Arc<Server>, wishes: Vec<Wish>, budget: usize, now: Timestamp) -> Self {
         let mut memory = server.memory.lock();
         memory.begin(now);
-        let plan = Plan::new(&wishes, &mut memory, server.budget, server.merge_limits(), now);
+        let plan = Plan::new(&wishes, &mut memory, budget, server.merge_limits(), now);
         let left_out = plan.left_out.iter().map(|&place| {
             let wish = &wishes[place];
             let former = memory.fresh(&wish.key, &wish.ask.definition, now);
@@ -106,6 +106,11 @@ impl Round {
             planned,
             singles: Mutex::default(),
         }
+    }
+
+    /// Takes all that is left of the budget.
+    pub(super) fn take_spare(&self) -> usize {
+        self.sender.spare.swap(0, Ordering::Relaxed)
     }
 
     /// What an ask came to, for an autoscaler with these pods.

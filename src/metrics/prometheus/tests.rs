@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use super::fake::{Fake, json};
 use super::*;
 use crate::observe::{Pod, PodPhase, Reading};
+use crate::promql::adapter::AdapterRules;
 use crate::promql::{Answers, Definition, Missing, Template};
 use crate::selector::Selector;
 use crate::settings::sources::{Credentials, Endpoint};
@@ -474,4 +475,37 @@ async fn an_inspection_shows_the_query_its_series_and_the_reading_that_a_pass_gi
         .await
         .unwrap();
     assert!(nothing.query.is_none() && fake.asked().len() == 2);
+}
+
+#[tokio::test]
+async fn a_listing_that_hangs_delays_only_those_whom_rules_may_answer_for() {
+    // Listings are never answered, queries are.
+    let fake = Fake::start(|asked| match asked.starts_with("GET") {
+        true => {
+            std::thread::park_timeout(Duration::from_secs(3));
+            Vec::new()
+        }
+        false => seven_each(&query(asked)),
+    })
+    .await;
+    let rules = "rules: [{seriesQuery: '{__name__=~\"x_.*\"}', resources: {template: '<<.Resource>>'}, \
+                 metricsQuery: 'sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)'}]";
+    let rules = AdapterRules::parse("rules.yaml", rules, &"main".into()).unwrap();
+    let sources = Sources {
+        prometheus: BTreeMap::from([("main".into(), endpoint(&fake.url, 10))]),
+        metrics: vec![Arc::new(depth())],
+        adapter_rules: Some(Arc::new(rules)),
+        ..Sources::default()
+    };
+    let prometheus = Prometheus::new(&sources, BreakerSettings::default(), 1).unwrap();
+    let (own, ruled) = (external("depth"), pods("x_y"));
+    let wanted = [&own, &ruled].map(|source| Wanted {
+        namespace: "shop-0".into(),
+        source: source.clone(),
+    });
+    let pass = prometheus.pass(wanted.into(), now());
+    let (everything, shop) = (Selector::everything(), "shop-0".into());
+    let began = tokio::time::Instant::now();
+    assert_eq!(print(&pass.reading(&shop, &own, &everything, &[]).await), "7");
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
