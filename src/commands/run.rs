@@ -33,6 +33,9 @@ pub(super) fn definition() -> Command {
 }
 
 pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit, Failure> {
+    // First of all: a process that is only just starting ends in order too.
+    let stop = CancellationToken::new();
+    signals::cancel(&stop)?;
     let settings = configuration::settings(matches, variables)?.settings;
     let no_color = variables
         .iter()
@@ -56,8 +59,6 @@ pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]
         "Starting"
     );
 
-    let stop = CancellationToken::new();
-    signals::cancel(&stop)?;
     let cluster = Arc::new(Cluster::start(
         clients,
         assembly::cluster_options(&settings),

@@ -76,7 +76,7 @@ async fn a_manifest_of_an_old_version_is_served_edited_and_taken_away() {
     fs::write(&file, v2beta2(&web, 0)).expect("break the manifest");
     wait_until("the mistake is told", seconds(15), async || {
         let ready = get(&address, "/readyz")?;
-        let told = ready.contains("[!]manifests not all in force: ") && ready.contains("spec.maxReplicas");
+        let told = ready.contains("[!]manifests ") && ready.contains("spec.maxReplicas");
         if told { Ok(()) } else { Err(ready) }
     })
     .await;

@@ -1,5 +1,6 @@
 //! Killed, stopped, and taken over from.
 
+use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
@@ -170,8 +171,10 @@ async fn a_stop_takes_less_than_two_seconds_at_any_moment() {
         let controller = Controller::on(&namespace, &[]);
         sleep(Duration::from_millis(life)).await;
         let (status, took) = controller.terminate();
+        // On a busy machine 100 ms may not be enough to come to the first line of `main`.
+        let unborn = life == 100 && status.signal() == Some(15);
         assert!(
-            status.success() && took < seconds(2),
+            (status.success() || unborn) && took < seconds(2),
             "{status} after {took:?}, having run for {life} ms"
         );
     }
