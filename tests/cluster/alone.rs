@@ -1,5 +1,6 @@
 //! What concerns the whole cluster: each of these tests has one of its own.
 
+mod custom_metrics;
 mod faults;
 mod install;
 mod prometheus;

@@ -176,7 +176,8 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("a bound port").port()
 }
 
-fn output_of(command: &mut Command) -> String {
+/// What a command prints; it has to succeed.
+pub fn output_of(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}\n{said}", output.status);

@@ -21,12 +21,13 @@ impl Alone {
 
     /// With Kubernetes' own autoscaler, which syncs every 2 s.
     pub async fn with_hpa(purpose: &str) -> Alone {
-        Alone::start(
-            purpose,
-            &[],
-            ("CONTROLLER_FLAGS", "--horizontal-pod-autoscaler-sync-period=2s"),
-        )
-        .await
+        Alone::with_hpa_and(purpose, &[]).await
+    }
+
+    /// The same, with more servers.
+    pub async fn with_hpa_and(purpose: &str, servers: &[&str]) -> Alone {
+        let period = "--horizontal-pod-autoscaler-sync-period=2s";
+        Alone::start(purpose, servers, ("CONTROLLER_FLAGS", period)).await
     }
 
     /// Without Kubernetes' own autoscaler, and with Prometheus, and custom and external metrics from it.
