@@ -131,7 +131,7 @@ impl Concluding<'_> {
             reasons::ABLE_TO_SCALE,
             True,
             reasons::SUCCEEDED_GET_SCALE,
-            "the scale target's scale could be read",
+            "the HPA controller was able to get the target's current scale",
         );
         // Kubernetes' controller drops it too.
         self.status.observed_generation = None;
