@@ -158,7 +158,7 @@ impl Concluding<'_> {
     fn scale_unknown(&mut self, failure: &ScaleFailure) {
         let message = failure.message();
         self.event(Warning, reasons::FAILED_GET_SCALE, message);
-        let text = format!("the scale target's current scale could not be read: {message}");
+        let text = format!("the HPA controller was unable to get the target's current scale: {message}");
         self.set(reasons::ABLE_TO_SCALE, False, reasons::FAILED_GET_SCALE, &text);
         self.error = Some(match failure {
             ScaleFailure::BadApiVersion(_) => SyncError::Spec(text),
@@ -196,20 +196,17 @@ impl Concluding<'_> {
         });
         if combination.outcome != Combined::Recommended {
             let (reason, message, summary) = failure?;
-            let text = format!("the replica count could not be computed: {message}");
+            let text = format!("the HPA was unable to compute the replica count: {message}");
             self.set(reasons::SCALING_ACTIVE, False, reason, &text);
             return Some(summary);
         }
         self.error = failure.map(|(_, _, summary)| SyncError::Internal(summary));
         let winner = combination.winner.map_or("", |i| &derivation.metrics[i].metric);
-        let message = format!("a replica count could be calculated from {winner}");
+        let message = format!("the HPA was able to successfully calculate a replica count from {winner}");
         self.set(reasons::SCALING_ACTIVE, True, reasons::VALID_METRIC_FOUND, &message);
         if let Some(stabilization) = derivation.stabilization {
             let (reason, message) = match stabilization.held {
-                None => (
-                    reasons::READY_FOR_NEW_SCALE,
-                    "no stabilization window holds the recommended size",
-                ),
+                None => (reasons::READY_FOR_NEW_SCALE, "recommended size matches current size"),
                 Some(Stabilized::Down) => (
                     reasons::SCALE_DOWN_STABILIZED,
                     "recent recommendations were higher than current one, applying the highest recent recommendation",
@@ -255,7 +252,7 @@ impl Concluding<'_> {
             WriteOutcome::Failed(problem) => {
                 let message = format!("New size: {}; reason: {}; error: {problem}", write.to, write.reason);
                 self.event(Warning, reasons::FAILED_RESCALE, &message);
-                let text = format!("the scale target's scale could not be written: {problem}");
+                let text = format!("the HPA controller was unable to update the target scale: {problem}");
                 self.set(reasons::ABLE_TO_SCALE, False, reasons::FAILED_UPDATE_SCALE, &text);
                 self.error = Some(SyncError::Internal(format!(
                     "failed to rescale {}: {problem}",
@@ -265,7 +262,7 @@ impl Concluding<'_> {
             // Nobody tried: nothing is claimed.
             WriteOutcome::NotDue => {}
             WriteOutcome::Written => {
-                let text = format!("the scale target's scale was set to {}", write.to);
+                let text = format!("the HPA controller was able to update the target scale to {}", write.to);
                 self.set(reasons::ABLE_TO_SCALE, True, reasons::SUCCEEDED_RESCALE, &text);
                 let message = format!("New size: {}; reason: {}", write.to, write.reason);
                 self.event(Normal, reasons::SUCCESSFUL_RESCALE, &message);

@@ -98,12 +98,12 @@ pub(super) fn selector_failure(failure: &SelectorFailure) -> (&'static str, &'st
         SelectorFailure::Absent => (
             reasons::SELECTOR_REQUIRED,
             reasons::INVALID_SELECTOR,
-            "a selector is required: the scale target's scale is missing one".to_owned(),
+            "the HPA target's scale is missing a selector".to_owned(),
         ),
         SelectorFailure::Invalid(problem) => (
             reasons::INVALID_SELECTOR,
             reasons::INVALID_SELECTOR,
-            format!("the scale target's selector cannot be read: {problem}"),
+            format!("couldn't convert selector into a corresponding internal selector object: {problem}"),
         ),
         SelectorFailure::Ambiguous { selector, autoscalers } => {
             let keys: Vec<String> = autoscalers.iter().map(Key::to_string).collect();

@@ -106,7 +106,8 @@ async fn prometheus_killed_and_hanging_takes_no_capacity_and_delays_nobody_else(
         scene.service.clients(3);
         scene.hpa.says("ScalingActive", FAILED, seconds(30)).await;
     }
-    own.tells("unable to fetch metrics from Prometheus main: ", seconds(10)).await;
+    own.tells("unable to fetch metrics from Prometheus main: ", seconds(10))
+        .await;
     cpu_load.cpu(490);
     cpu_record.settles(5, HOLD, seconds(90)).await;
     for scene in [&own, &adapter] {
