@@ -72,7 +72,11 @@ async fn a_failing_second_metric_allows_a_scale_up_and_no_scale_down() {
         // One of them may still be at its first sync, before it had metrics.
         wait_until(&format!("the same conditions at {count}"), seconds(30), async || {
             let (a, b) = (ours.conditions().await, theirs.conditions().await);
-            if a == b { Ok(()) } else { Err(format!("{a:?} and {b:?}")) }
+            if a == b {
+                Ok(())
+            } else {
+                Err(format!("{a:?} and {b:?}"))
+            }
         })
         .await;
     }
