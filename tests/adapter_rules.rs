@@ -230,6 +230,7 @@ fn the_example_s_rules_give_what_its_comments_say() {
         ("Pods", "qps", ""),
         ("Pods", "shop_orders_per_second", ""),
         ("Object", "shop_orders_per_second", "v1 Service front"),
+        ("External", "qps", ""),
         ("External", "mails_waiting", ""),
     ] {
         let metric = Metric {

@@ -57,7 +57,8 @@ pub(super) fn definition() -> Command {
                 .help("The one container whose resource counts")
                 .requires("for"),
         );
-    flags::add(command, &[Section::Cluster, Section::Output]).mut_arg("namespace", |namespace| namespace.short('n'))
+    flags::add(command, &[Section::Cluster, Section::Metrics, Section::Output])
+        .mut_arg("namespace", |namespace| namespace.short('n'))
 }
 
 pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit, Failure> {

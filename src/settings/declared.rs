@@ -151,15 +151,18 @@ settings! {
         /// Time after which a request to the Kubernetes API counts as failed; watches may last.
         request_timeout: Duration = "10s", ABOVE_ZERO;
 
-        /// Time after which a list of resource metrics counts as failed.
+        /// Time after which a question to one of the metrics APIs counts as failed.
+        ///
+        /// To all three: metrics.k8s.io, custom.metrics.k8s.io and external.metrics.k8s.io. A Prometheus has a time-out of
+        /// its own, in the block `prometheus`.
         resource_metrics_timeout: Duration = "10s", ABOVE_ZERO;
 
         /// How many requests to the Kubernetes API may be under way at the same time; watches not counted.
         requests_in_flight: NonZeroU32 = "24", any();
 
-        /// How many requests to the metrics APIs may be under way at the same time.
+        /// How many requests to each of the metrics APIs may be under way at the same time.
         ///
-        /// They are counted apart, so that a metrics API that hangs does not hold up reads and writes of the others.
+        /// They are counted apart, so that a metrics API that hangs holds up neither the other two nor reads and writes.
         metrics_requests_in_flight: NonZeroU32 = "8", any();
 
         /// How many requests a second may be sent to the API server over a longer time; 0 for no limit.

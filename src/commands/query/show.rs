@@ -133,7 +133,7 @@ pub(super) fn as_text(found: &Found) -> String {
     let (name, identifier, container) = metric(source);
     let mut text = String::new();
     let mut line = |label: &str, value: &str| {
-        let _ = writeln!(text, "{}", format!("{label:<17}{value}").trim_end());
+        let _ = writeln!(text, "{}", format!("{label:<16} {value}").trim_end());
     };
     let whose = match found.question.whose.as_str() {
         "" => String::new(),
@@ -450,6 +450,29 @@ values by pod    1 of 3 pods, 1 of none of them, 10 on average
             ..PodSamples::default()
         };
         assert!(found(of_pods().question.source, "", Reading::PerPod(none)).has_failed());
+    }
+
+    #[test]
+    fn names_longer_than_their_column_stand_apart_from_what_is_said_of_them() {
+        let metric = MetricIdentifier {
+            name: "http_requests_per_second".into(),
+            ..qps("")
+        };
+        let samples = PodSamples {
+            of_pods: vec![Some(sample(12_500))],
+            ..PodSamples::default()
+        };
+        let found = Found {
+            pods: pods(&["storefront-5d8f7c9b6-x2x4z"]),
+            ..found(
+                MetricSource::Pods { metric },
+                "Deployment/storefront",
+                Reading::PerPod(samples),
+            )
+        };
+        let text = as_text(&found);
+        assert!(text.starts_with("http_requests_per_second Pods metric"), "{text}");
+        assert!(text.contains("\n  storefront-5d8f7c9b6-x2x4z 12500m  at"), "{text}");
     }
 
     #[test]
