@@ -2,7 +2,7 @@
 //!
 //! Asks of one query that differ only by the values of labels are put as one: the matchers name all values, the labels
 //! are added to every grouping and matching on the way up, and each series of the answer says whose it is. What may be
-//! merged so is found out on the tree ([`flow`]); whatever is in doubt is asked for by itself.
+//! merged so is found out on the tree (`flow`); whatever is in doubt is asked for by itself.
 
 mod flow;
 mod groups;
