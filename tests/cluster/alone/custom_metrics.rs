@@ -329,8 +329,15 @@ async fn a_server_that_is_away_is_told_of_and_holds_all_counts(scene: &Scene, ad
     let trouble = metrics.lines().find_map(|line| line.strip_prefix(of_custom));
     assert!(trouble.is_some_and(|seconds| seconds != "0.0"), "{trouble:?}");
     for (case, hpa, record) in &scene.cases {
-        let failed = hpa.condition("ScalingActive").await;
-        assert!(failed.starts_with("False/FailedGet"), "{}: {failed}", case.name);
+        wait_until(&format!("{} has failed", case.name), seconds(20), async || {
+            let active = hpa.condition("ScalingActive").await;
+            if active.starts_with("False/FailedGet") {
+                Ok(())
+            } else {
+                Err(active)
+            }
+        })
+        .await;
         assert_eq!(record.now(), case.count, "{}: {record}", case.name);
     }
     scene.namespace.cluster.component("sample-metrics", "start");
