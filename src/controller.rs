@@ -201,6 +201,7 @@ impl Controller {
     /// Starts a sync for each autoscaler that is due, in one pass.
     fn start_due(&self, state: &mut Loop) {
         let due = state.schedule.take_due(state.started.elapsed());
+        let due = due.autoscalers;
         if due.is_empty() {
             return;
         }

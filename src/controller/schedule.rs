@@ -1,20 +1,36 @@
 //! Who is due when. Pure: time comes as an argument, as the time since the controller's start.
 
+mod phase;
+mod rhythm;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::spec::Key;
+pub use phase::Read;
+use rhythm::Rhythm;
 
 /// When each autoscaler is synced: all together once a sync period, so that a pass can read in bulk, and one at once
 /// when its spec changes. No autoscaler is ever synced twice at the same time.
+///
+/// Where the resource metrics have a phase, passes follow it: see [`Self::read`].
 #[derive(Debug)]
 pub struct Schedule {
-    period: Duration,
-    /// The next pass over all.
-    next_pass: Duration,
+    rhythm: Rhythm,
     autoscalers: BTreeMap<Key, Turn>,
     /// Those to be synced before the next pass.
     urgent: BTreeSet<Key>,
+}
+
+/// Those whose turn it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// The autoscalers, those that waited longest first.
+    pub autoscalers: Vec<Key>,
+    /// How late it is; `None` where this is no pass over all, but autoscalers are new, edited, or had run late.
+    pub late: Option<Duration>,
+    /// The longest time between the start of one of their syncs and that of the one before.
+    pub longest_interval: Duration,
 }
 
 /// One autoscaler's place in the schedule.
@@ -31,8 +47,7 @@ impl Schedule {
     /// A schedule without autoscalers; the first pass is due at once. A period of zero counts as a millisecond.
     pub fn new(period: Duration) -> Self {
         Self {
-            period: period.max(Duration::from_millis(1)),
-            next_pass: Duration::ZERO,
+            rhythm: Rhythm::new(period),
             autoscalers: BTreeMap::new(),
             urgent: BTreeSet::new(),
         }
@@ -70,14 +85,37 @@ impl Schedule {
         if self.urgent.iter().any(waiting) {
             Duration::ZERO
         } else {
-            self.next_pass
+            self.rhythm.next_pass()
         }
     }
 
+    /// When the resource metrics are to be probed: a small read, whose outcome is told to [`Self::read`] or
+    /// [`Self::probe_failed`]. `None` while there is nothing to learn.
+    pub fn next_probe(&self) -> Option<Duration> {
+        self.rhythm.next_probe()
+    }
+
+    /// What a read of the resource metrics has shown; `probe`: it was asked for this alone, and a pass should follow where it
+    /// shows new values.
+    pub fn read(&mut self, read: Read, probe: bool) {
+        self.rhythm.read(read, probe);
+    }
+
+    /// A probe that was asked at this time got no answer.
+    pub fn probe_failed(&mut self, asked: Duration) {
+        self.rhythm.probe_failed(asked);
+    }
+
+    /// Reads show other pods than before from now on.
+    pub fn forget_shown(&mut self) {
+        self.rhythm.forget_shown();
+    }
+
     /// The autoscalers to sync now, those that waited longest first. They count as running until [`Self::ended`].
-    pub fn take_due(&mut self, now: Duration) -> Vec<Key> {
+    pub fn take_due(&mut self, now: Duration) -> Due {
         let mut due: Vec<Key> = Vec::new();
-        if now >= self.next_pass {
+        let mut late = None;
+        if now >= self.rhythm.next_pass() {
             for (key, turn) in &mut self.autoscalers {
                 if turn.running {
                     turn.missed = true;
@@ -87,10 +125,7 @@ impl Schedule {
             }
             self.urgent
                 .retain(|k| self.autoscalers.get(k).is_some_and(|t| t.running));
-            // Passes keep their rhythm; what a long delay skipped is not made up for.
-            let behind = now - self.next_pass;
-            let skipped = (behind.as_nanos() / self.period.as_nanos()).min(u32::MAX.into()) as u32;
-            self.next_pass += self.period.saturating_mul(skipped.saturating_add(1));
+            late = Some(self.rhythm.pass_began(now));
         } else {
             let ready = |k: &&Key| self.autoscalers.get(*k).is_some_and(|t| !t.running);
             due = self.urgent.iter().filter(ready).cloned().collect();
@@ -98,8 +133,10 @@ impl Schedule {
                 .retain(|k| self.autoscalers.get(k).is_some_and(|t| t.running));
         }
         due.sort_by_key(|k| self.autoscalers[k].last_start);
+        let mut longest = Duration::ZERO;
         for key in &due {
             if let Some(turn) = self.autoscalers.get_mut(key) {
+                longest = longest.max(turn.last_start.map_or(Duration::ZERO, |last| now.saturating_sub(last)));
                 *turn = Turn {
                     last_start: Some(now),
                     running: true,
@@ -107,7 +144,17 @@ impl Schedule {
                 };
             }
         }
-        due
+        Due {
+            autoscalers: due,
+            late,
+            longest_interval: longest,
+        }
+    }
+
+    /// For how long the autoscaler that was synced longest ago has not been, from start to now; zero where none was.
+    pub fn oldest_sync(&self, now: Duration) -> Duration {
+        let oldest = self.autoscalers.values().filter_map(|turn| turn.last_start).min();
+        oldest.map_or(Duration::ZERO, |last| now.saturating_sub(last))
     }
 
     /// How many autoscalers there are.
@@ -139,60 +186,64 @@ mod tests {
         schedule
     }
 
+    fn take(schedule: &mut Schedule, now: Duration) -> Vec<Key> {
+        schedule.take_due(now).autoscalers
+    }
+
     #[test]
     fn all_are_due_together_once_a_period() {
         let mut schedule = schedule(&["a", "b"]);
-        assert_eq!(schedule.take_due(at(0)), [key("a"), key("b")]);
+        assert_eq!(take(&mut schedule, at(0)), [key("a"), key("b")]);
         schedule.ended(&key("a"));
         schedule.ended(&key("b"));
         assert_eq!(schedule.next_due(), at(15));
-        assert!(schedule.take_due(at(14)).is_empty());
-        assert_eq!(schedule.take_due(at(15)), [key("a"), key("b")]);
+        assert!(take(&mut schedule, at(14)).is_empty());
+        assert_eq!(take(&mut schedule, at(15)), [key("a"), key("b")]);
     }
 
     #[test]
     fn a_new_or_edited_autoscaler_is_due_at_once_and_keeps_the_rhythm() {
         let mut schedule = schedule(&["a"]);
-        schedule.take_due(at(0));
+        take(&mut schedule, at(0));
         schedule.ended(&key("a"));
         schedule.wants(key("b"));
         assert_eq!(schedule.next_due(), at(0));
-        assert_eq!(schedule.take_due(at(4)), [key("b")]);
+        assert_eq!(take(&mut schedule, at(4)), [key("b")]);
         schedule.ended(&key("b"));
-        assert_eq!(schedule.take_due(at(15)), [key("a"), key("b")]);
+        assert_eq!(take(&mut schedule, at(15)), [key("a"), key("b")]);
     }
 
     #[test]
     fn one_that_runs_late_delays_nobody_and_follows_when_it_ends() {
         let mut schedule = schedule(&["slow", "quick"]);
-        schedule.take_due(at(0));
+        take(&mut schedule, at(0));
         schedule.ended(&key("quick"));
-        assert_eq!(schedule.take_due(at(15)), [key("quick")]);
+        assert_eq!(take(&mut schedule, at(15)), [key("quick")]);
         schedule.ended(&key("quick"));
         schedule.wants(key("slow"));
         assert_eq!(schedule.next_due(), at(30), "never twice at the same time");
         schedule.ended(&key("slow"));
-        assert_eq!(schedule.take_due(at(20)), [key("slow")]);
+        assert_eq!(take(&mut schedule, at(20)), [key("slow")]);
     }
 
     #[test]
     fn those_that_waited_longest_come_first() {
         let mut schedule = schedule(&["a", "b"]);
-        schedule.take_due(at(0));
+        take(&mut schedule, at(0));
         schedule.ended(&key("a"));
         schedule.wants(key("a"));
-        schedule.take_due(at(5));
+        take(&mut schedule, at(5));
         schedule.ended(&key("a"));
         schedule.ended(&key("b"));
-        assert_eq!(schedule.take_due(at(15)), [key("b"), key("a")]);
+        assert_eq!(take(&mut schedule, at(15)), [key("b"), key("a")]);
     }
 
     #[test]
     fn a_long_delay_is_not_made_up_for() {
         let mut schedule = schedule(&["a"]);
-        schedule.take_due(at(0));
+        take(&mut schedule, at(0));
         schedule.ended(&key("a"));
-        assert_eq!(schedule.take_due(at(100)), [key("a")]);
+        assert_eq!(take(&mut schedule, at(100)), [key("a")]);
         schedule.ended(&key("a"));
         assert_eq!(schedule.next_due(), at(105));
     }
@@ -201,7 +252,7 @@ mod tests {
     fn one_that_is_gone_is_not_due() {
         let mut schedule = schedule(&["a"]);
         schedule.forget(&key("a"));
-        assert!(schedule.take_due(at(0)).is_empty());
+        assert!(take(&mut schedule, at(0)).is_empty());
         schedule.ended(&key("a"));
         assert!(schedule.is_empty());
     }
