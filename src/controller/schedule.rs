@@ -29,6 +29,8 @@ pub struct Due {
     pub autoscalers: Vec<Key>,
     /// How late it is; `None` where this is no pass over all, but autoscalers are new, edited, or had run late.
     pub late: Option<Duration>,
+    /// How many were not started, since their sync before is still running: each follows when that ends.
+    pub missed: usize,
     /// The longest time between the start of one of their syncs and that of the one before.
     pub longest_interval: Duration,
 }
@@ -114,11 +116,12 @@ impl Schedule {
     /// The autoscalers to sync now, those that waited longest first. They count as running until [`Self::ended`].
     pub fn take_due(&mut self, now: Duration) -> Due {
         let mut due: Vec<Key> = Vec::new();
-        let mut late = None;
+        let (mut late, mut missed) = (None, 0);
         if now >= self.rhythm.next_pass() {
             for (key, turn) in &mut self.autoscalers {
                 if turn.running {
                     turn.missed = true;
+                    missed += 1;
                 } else {
                     due.push(key.clone());
                 }
@@ -147,14 +150,9 @@ impl Schedule {
         Due {
             autoscalers: due,
             late,
+            missed,
             longest_interval: longest,
         }
-    }
-
-    /// For how long the autoscaler that was synced longest ago has not been, from start to now; zero where none was.
-    pub fn oldest_sync(&self, now: Duration) -> Duration {
-        let oldest = self.autoscalers.values().filter_map(|turn| turn.last_start).min();
-        oldest.map_or(Duration::ZERO, |last| now.saturating_sub(last))
     }
 
     /// How many autoscalers there are.

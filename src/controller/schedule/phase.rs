@@ -74,7 +74,9 @@ struct Shown {
 #[derive(Clone, Copy, Debug)]
 enum State {
     /// No phase is looked for, until a change is seen after this.
-    Plain { until: Duration },
+    Plain {
+        until: Duration,
+    },
     Searching(Search),
     Locked(Lock),
 }
@@ -241,9 +243,7 @@ impl Phase {
     /// The rhythm of passes cannot follow this phase: it is left alone for a while.
     pub fn give_up(&mut self, now: Duration) {
         self.rest = (self.rest * 2).clamp(REST, LONGEST_REST);
-        self.state = State::Plain {
-            until: now + self.rest,
-        };
+        self.state = State::Plain { until: now + self.rest };
         self.unsteady = 0;
     }
 

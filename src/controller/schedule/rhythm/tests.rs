@@ -226,7 +226,11 @@ fn where_no_rhythm_fits_the_plain_one_stays() {
     for source_period in [ms(1_000), ms(8_000), ms(16_000), ms(17_000)] {
         let mut source = Source::every(source_period, ms(4_200));
         let course = run(secs(15), &mut source, secs(1800));
-        assert!(course.passes.len() <= 120 + 30, "{source_period:?}: {:?}", course.passes);
+        assert!(
+            course.passes.len() <= 120 + 30,
+            "{source_period:?}: {:?}",
+            course.passes
+        );
         assert!(course.longest_gap() <= ms(15_450), "{source_period:?}");
         assert!(course.probes.len() < 600, "{source_period:?}: {}", course.probes.len());
     }
