@@ -259,7 +259,7 @@ impl Controller {
         let Some((number, key)) = state.tasks.remove(&id) else {
             return;
         };
-        state.schedule.ended(&key);
+        state.schedule.ended(&key, state.started.elapsed());
         let Some(pass) = state.passes.get_mut(&number) else {
             return;
         };

@@ -10,6 +10,9 @@ use crate::spec::Key;
 pub use phase::Read;
 use rhythm::Rhythm;
 
+/// Autoscalers whose syncs ran over their next turn are synced together: so long after the first of them has ended.
+const GATHERING: Duration = Duration::from_millis(100);
+
 /// When each autoscaler is synced: all together once a sync period, so that a pass can read in bulk, and one at once
 /// when its spec changes. No autoscaler is ever synced twice at the same time.
 ///
@@ -20,6 +23,9 @@ pub struct Schedule {
     autoscalers: BTreeMap<Key, Turn>,
     /// Those to be synced before the next pass.
     urgent: BTreeSet<Key>,
+    /// Those whose turn came while they were running, and when they follow: together, so that they ask together.
+    overdue: BTreeSet<Key>,
+    overdue_at: Duration,
 }
 
 /// Those whose turn it is.
@@ -52,6 +58,8 @@ impl Schedule {
             rhythm: Rhythm::new(period),
             autoscalers: BTreeMap::new(),
             urgent: BTreeSet::new(),
+            overdue: BTreeSet::new(),
+            overdue_at: Duration::ZERO,
         }
     }
 
@@ -69,14 +77,18 @@ impl Schedule {
     pub fn forget(&mut self, key: &Key) {
         self.autoscalers.remove(key);
         self.urgent.remove(key);
+        self.overdue.remove(key);
     }
 
     /// A sync of this autoscaler has ended.
-    pub fn ended(&mut self, key: &Key) {
+    pub fn ended(&mut self, key: &Key, now: Duration) {
         if let Some(turn) = self.autoscalers.get_mut(key) {
             turn.running = false;
             if std::mem::take(&mut turn.missed) {
-                self.urgent.insert(key.clone());
+                if self.overdue.is_empty() {
+                    self.overdue_at = now + GATHERING;
+                }
+                self.overdue.insert(key.clone());
             }
         }
     }
@@ -86,8 +98,10 @@ impl Schedule {
         let waiting = |k: &Key| self.autoscalers.get(k).is_some_and(|t| !t.running);
         if self.urgent.iter().any(waiting) {
             Duration::ZERO
-        } else {
+        } else if self.overdue.is_empty() {
             self.rhythm.next_pass()
+        } else {
+            self.overdue_at.min(self.rhythm.next_pass())
         }
     }
 
@@ -128,12 +142,17 @@ impl Schedule {
             }
             self.urgent
                 .retain(|k| self.autoscalers.get(k).is_some_and(|t| t.running));
+            self.overdue.clear();
             late = Some(self.rhythm.pass_began(now));
         } else {
+            if now >= self.overdue_at {
+                self.urgent.append(&mut self.overdue);
+            }
             let ready = |k: &&Key| self.autoscalers.get(*k).is_some_and(|t| !t.running);
             due = self.urgent.iter().filter(ready).cloned().collect();
             self.urgent
                 .retain(|k| self.autoscalers.get(k).is_some_and(|t| t.running));
+            due.iter().for_each(|key| _ = self.overdue.remove(key));
         }
         due.sort_by_key(|k| self.autoscalers[k].last_start);
         let mut longest = Duration::ZERO;
@@ -192,8 +211,8 @@ mod tests {
     fn all_are_due_together_once_a_period() {
         let mut schedule = schedule(&["a", "b"]);
         assert_eq!(take(&mut schedule, at(0)), [key("a"), key("b")]);
-        schedule.ended(&key("a"));
-        schedule.ended(&key("b"));
+        schedule.ended(&key("a"), at(1));
+        schedule.ended(&key("b"), at(1));
         assert_eq!(schedule.next_due(), at(15));
         assert!(take(&mut schedule, at(14)).is_empty());
         assert_eq!(take(&mut schedule, at(15)), [key("a"), key("b")]);
@@ -203,11 +222,11 @@ mod tests {
     fn a_new_or_edited_autoscaler_is_due_at_once_and_keeps_the_rhythm() {
         let mut schedule = schedule(&["a"]);
         take(&mut schedule, at(0));
-        schedule.ended(&key("a"));
+        schedule.ended(&key("a"), at(1));
         schedule.wants(key("b"));
         assert_eq!(schedule.next_due(), at(0));
         assert_eq!(take(&mut schedule, at(4)), [key("b")]);
-        schedule.ended(&key("b"));
+        schedule.ended(&key("b"), at(1));
         assert_eq!(take(&mut schedule, at(15)), [key("a"), key("b")]);
     }
 
@@ -215,24 +234,43 @@ mod tests {
     fn one_that_runs_late_delays_nobody_and_follows_when_it_ends() {
         let mut schedule = schedule(&["slow", "quick"]);
         take(&mut schedule, at(0));
-        schedule.ended(&key("quick"));
+        schedule.ended(&key("quick"), at(1));
         assert_eq!(take(&mut schedule, at(15)), [key("quick")]);
-        schedule.ended(&key("quick"));
+        schedule.ended(&key("quick"), at(1));
         schedule.wants(key("slow"));
         assert_eq!(schedule.next_due(), at(30), "never twice at the same time");
-        schedule.ended(&key("slow"));
+        schedule.ended(&key("slow"), at(19));
         assert_eq!(take(&mut schedule, at(20)), [key("slow")]);
+    }
+
+    #[test]
+    fn those_that_run_late_together_follow_together() {
+        let mut schedule = schedule(&["a", "b", "c"]);
+        take(&mut schedule, at(0));
+        let due = schedule.take_due(at(17));
+        assert_eq!((due.autoscalers.len(), due.missed, due.late), (0, 3, Some(at(2))));
+        let ended = Duration::from_millis(20_000);
+        for (name, after) in [("b", 0), ("a", 5), ("c", 9)] {
+            schedule.ended(&key(name), ended + Duration::from_millis(after));
+            assert!(take(&mut schedule, ended + Duration::from_millis(after)).is_empty());
+        }
+        assert_eq!(schedule.next_due(), ended + GATHERING);
+        let due = schedule.take_due(ended + GATHERING);
+        assert_eq!(due.autoscalers, [key("a"), key("b"), key("c")]);
+        assert_eq!((due.late, due.longest_interval), (None, ended + GATHERING));
+        // The next pass keeps its time.
+        assert_eq!(schedule.next_due(), at(30));
     }
 
     #[test]
     fn those_that_waited_longest_come_first() {
         let mut schedule = schedule(&["a", "b"]);
         take(&mut schedule, at(0));
-        schedule.ended(&key("a"));
+        schedule.ended(&key("a"), at(1));
         schedule.wants(key("a"));
         take(&mut schedule, at(5));
-        schedule.ended(&key("a"));
-        schedule.ended(&key("b"));
+        schedule.ended(&key("a"), at(1));
+        schedule.ended(&key("b"), at(1));
         assert_eq!(take(&mut schedule, at(15)), [key("b"), key("a")]);
     }
 
@@ -240,9 +278,9 @@ mod tests {
     fn a_long_delay_is_not_made_up_for() {
         let mut schedule = schedule(&["a"]);
         take(&mut schedule, at(0));
-        schedule.ended(&key("a"));
+        schedule.ended(&key("a"), at(1));
         assert_eq!(take(&mut schedule, at(100)), [key("a")]);
-        schedule.ended(&key("a"));
+        schedule.ended(&key("a"), at(1));
         assert_eq!(schedule.next_due(), at(105));
     }
 
@@ -251,7 +289,7 @@ mod tests {
         let mut schedule = schedule(&["a"]);
         schedule.forget(&key("a"));
         assert!(take(&mut schedule, at(0)).is_empty());
-        schedule.ended(&key("a"));
+        schedule.ended(&key("a"), at(1));
         assert!(schedule.is_empty());
     }
 }
