@@ -13,6 +13,7 @@ pub mod selectors;
 pub mod sync;
 
 mod held;
+mod probe;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,16 +31,20 @@ use crate::cluster::Cluster;
 use crate::cluster::autoscalers::Change;
 use crate::decide;
 use crate::memory::Memory;
-use crate::metrics::sources::MetricSources;
+use crate::metrics::sources::{MetricPass, MetricSources};
 use crate::observe::Status;
 use crate::spec::Key;
 use act::Hand;
 use held::Held;
+use probe::Prober;
 use report::{PassReport, SyncReport};
 use schedule::Schedule;
 
 /// How often statuses that wait for the budget are looked at: it fills by the second.
 const BUDGET_PERIOD: Duration = Duration::from_secs(1);
+
+/// A pass that begins so much later than it should is warned of.
+const LATE: Duration = Duration::from_millis(500);
 
 /// How the controller works.
 #[derive(Clone, Debug)]
@@ -84,6 +89,7 @@ pub struct Controller {
 /// A pass that has not ended yet.
 struct OpenPass {
     began: Instant,
+    answers: Arc<MetricPass>,
     left: usize,
     report: PassReport,
 }
@@ -100,6 +106,7 @@ struct Loop {
     gone: Vec<Key>,
     /// When statuses that wait were last looked at.
     budget_asked: Instant,
+    prober: Prober,
 }
 
 impl Controller {
@@ -154,6 +161,7 @@ impl Controller {
             next_pass: 0,
             gone: Vec::new(),
             budget_asked: Instant::now(),
+            prober: Prober::default(),
         };
         // What has appeared so far is taken in as it stands, not once more as changes.
         let _ = cx.cluster.autoscalers.changes().now_or_never();
@@ -166,7 +174,11 @@ impl Controller {
             self.listener.beat();
             self.start_due(&mut state);
             self.write_waiting_statuses(&mut state);
-            let next = state.started + state.schedule.next_due();
+            let probe = state
+                .prober
+                .start_due(&state.schedule, state.started, &cx.sources.resource);
+            let next = state.schedule.next_due();
+            let next = state.started + probe.map_or(next, |probe| next.min(probe));
             // Wakes now and then also when nothing is due, to say that it is alive.
             let wake = next.min(Instant::now() + Duration::from_secs(1));
             tokio::select! {
@@ -174,6 +186,7 @@ impl Controller {
                 () = stop.cancelled() => break,
                 changes = cx.cluster.autoscalers.changes() => self.take_in(&mut state, changes),
                 Some(ended) = state.syncs.join_next_with_id() => self.ended(&mut state, ended),
+                Some(probed) = state.prober.ended() => probed.tell(&mut state.schedule),
                 () = sleep_until(wake) => {}
             }
         }
@@ -201,13 +214,19 @@ impl Controller {
     /// Starts a sync for each autoscaler that is due, in one pass.
     fn start_due(&self, state: &mut Loop) {
         let due = state.schedule.take_due(state.started.elapsed());
-        if due.is_empty() {
+        if let Some(late) = due.late.filter(|late| *late > LATE) {
+            warn!(elapsed_ms = late.as_millis() as u64, "A pass begins late");
+        }
+        if due.autoscalers.is_empty() {
             return;
         }
-        let answers = pass::questions(&self.context, &due);
+        let answers = pass::questions(&self.context, &due.autoscalers, state.prober.subject());
         let number = state.next_pass;
         state.next_pass += 1;
         let report = PassReport {
+            late: due.late,
+            longest_interval: due.longest_interval,
+            missed: due.missed,
             autoscalers: state.schedule.len(),
             invalid: self.context.cluster.autoscalers.invalid(),
             gone: std::mem::take(&mut state.gone),
@@ -217,11 +236,12 @@ impl Controller {
             number,
             OpenPass {
                 began: Instant::now(),
-                left: due.len(),
+                answers: answers.clone(),
+                left: due.autoscalers.len(),
                 report,
             },
         );
-        for key in due {
+        for key in due.autoscalers {
             let (cx, answers, of) = (self.context.clone(), answers.clone(), key.clone());
             let task = state.syncs.spawn(async move { sync::sync(&cx, &answers, &of).await });
             state.tasks.insert(task.id(), (number, key));
@@ -239,7 +259,7 @@ impl Controller {
         let Some((number, key)) = state.tasks.remove(&id) else {
             return;
         };
-        state.schedule.ended(&key);
+        state.schedule.ended(&key, state.started.elapsed());
         let Some(pass) = state.passes.get_mut(&number) else {
             return;
         };
@@ -249,6 +269,11 @@ impl Controller {
             && let Some(mut pass) = state.passes.remove(&number)
         {
             pass.report.duration = pass.began.elapsed();
+            if pass.report.late.is_some() {
+                state
+                    .prober
+                    .pass_ended(&pass.answers, state.started, &mut state.schedule);
+            }
             self.pass_ended(pass);
         }
     }

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use super::Context;
 use crate::cluster::pods::PodStore;
 use crate::cluster::watches::Scope;
-use crate::metrics::resource::Labels;
+use crate::metrics::resource::{Labels, Subject};
 use crate::metrics::sources::{KnownPods, MetricPass, Participant};
 use crate::spec::Key;
 
 /// The questions of a pass over these autoscalers. Nothing is asked before a sync waits for an answer.
-pub(super) fn questions(cx: &Context, due: &[Key]) -> Arc<MetricPass> {
+pub(super) fn questions(cx: &Context, due: &[Key], subject: Option<Subject>) -> Arc<MetricPass> {
     let participants: Vec<Participant> = due.iter().filter_map(|key| participant(cx, key)).collect();
     let pods = Arc::new(CachedPods {
         store: cx.cluster.pods.clone(),
         whole: matches!(cx.cluster.scope(), Scope::Cluster),
     });
-    Arc::new(cx.sources.pass(&participants, &pods, cx.clock.now()))
+    let answers = cx.sources.pass(&participants, &pods, cx.clock.now());
+    answers.watch(subject);
+    Arc::new(answers)
 }
 
 fn participant(cx: &Context, key: &Key) -> Option<Participant> {

@@ -11,6 +11,13 @@ use crate::spec::Key;
 pub struct PassReport {
     /// From the first question to the last write.
     pub duration: Duration,
+    /// How much later it began than it should have; `None` where it is no pass over all, but of some that were new, edited, or
+    /// ran late in the pass before.
+    pub late: Option<Duration>,
+    /// The longest time between the start of one of its syncs and that of the same autoscaler's before.
+    pub longest_interval: Duration,
+    /// How many autoscalers had no sync in it, since the one before was still running; each follows when that ends.
+    pub missed: usize,
     /// How many autoscalers there are, due or not.
     pub autoscalers: usize,
     /// How many objects could not be made into a spec; they are counted in `autoscalers`.

@@ -1,20 +1,44 @@
 //! Who is due when. Pure: time comes as an argument, as the time since the controller's start.
 
+mod phase;
+mod rhythm;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::spec::Key;
+pub use phase::Read;
+use rhythm::Rhythm;
+
+/// Autoscalers whose syncs ran over their next turn are synced together: so long after the first of them has ended.
+const GATHERING: Duration = Duration::from_millis(100);
 
 /// When each autoscaler is synced: all together once a sync period, so that a pass can read in bulk, and one at once
 /// when its spec changes. No autoscaler is ever synced twice at the same time.
+///
+/// Where the resource metrics have a phase, passes follow it: see [`Self::read`].
 #[derive(Debug)]
 pub struct Schedule {
-    period: Duration,
-    /// The next pass over all.
-    next_pass: Duration,
+    rhythm: Rhythm,
     autoscalers: BTreeMap<Key, Turn>,
     /// Those to be synced before the next pass.
     urgent: BTreeSet<Key>,
+    /// Those whose turn came while they were running, and when they follow: together, so that they ask together.
+    overdue: BTreeSet<Key>,
+    overdue_at: Duration,
+}
+
+/// Those whose turn it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// The autoscalers, those that waited longest first.
+    pub autoscalers: Vec<Key>,
+    /// How late it is; `None` where this is no pass over all, but autoscalers are new, edited, or had run late.
+    pub late: Option<Duration>,
+    /// How many were not started, since their sync before is still running: each follows when that ends.
+    pub missed: usize,
+    /// The longest time between the start of one of their syncs and that of the one before.
+    pub longest_interval: Duration,
 }
 
 /// One autoscaler's place in the schedule.
@@ -31,10 +55,11 @@ impl Schedule {
     /// A schedule without autoscalers; the first pass is due at once. A period of zero counts as a millisecond.
     pub fn new(period: Duration) -> Self {
         Self {
-            period: period.max(Duration::from_millis(1)),
-            next_pass: Duration::ZERO,
+            rhythm: Rhythm::new(period),
             autoscalers: BTreeMap::new(),
             urgent: BTreeSet::new(),
+            overdue: BTreeSet::new(),
+            overdue_at: Duration::ZERO,
         }
     }
 
@@ -52,14 +77,18 @@ impl Schedule {
     pub fn forget(&mut self, key: &Key) {
         self.autoscalers.remove(key);
         self.urgent.remove(key);
+        self.overdue.remove(key);
     }
 
     /// A sync of this autoscaler has ended.
-    pub fn ended(&mut self, key: &Key) {
+    pub fn ended(&mut self, key: &Key, now: Duration) {
         if let Some(turn) = self.autoscalers.get_mut(key) {
             turn.running = false;
             if std::mem::take(&mut turn.missed) {
-                self.urgent.insert(key.clone());
+                if self.overdue.is_empty() {
+                    self.overdue_at = now + GATHERING;
+                }
+                self.overdue.insert(key.clone());
             }
         }
     }
@@ -69,37 +98,67 @@ impl Schedule {
         let waiting = |k: &Key| self.autoscalers.get(k).is_some_and(|t| !t.running);
         if self.urgent.iter().any(waiting) {
             Duration::ZERO
+        } else if self.overdue.is_empty() {
+            self.rhythm.next_pass()
         } else {
-            self.next_pass
+            self.overdue_at.min(self.rhythm.next_pass())
         }
     }
 
+    /// When the resource metrics are to be probed: a small read, whose outcome is told to [`Self::read`] or
+    /// [`Self::probe_failed`]. `None` while there is nothing to learn.
+    pub fn next_probe(&self) -> Option<Duration> {
+        self.rhythm.next_probe()
+    }
+
+    /// What a read of the resource metrics has shown; `probe`: it was asked for this alone, and a pass should follow where it
+    /// shows new values.
+    pub fn read(&mut self, read: Read, probe: bool) {
+        self.rhythm.read(read, probe);
+    }
+
+    /// A probe that was asked at this time got no answer.
+    pub fn probe_failed(&mut self, asked: Duration) {
+        self.rhythm.probe_failed(asked);
+    }
+
+    /// Reads show other pods than before from now on.
+    pub fn forget_shown(&mut self) {
+        self.rhythm.forget_shown();
+    }
+
     /// The autoscalers to sync now, those that waited longest first. They count as running until [`Self::ended`].
-    pub fn take_due(&mut self, now: Duration) -> Vec<Key> {
+    pub fn take_due(&mut self, now: Duration) -> Due {
         let mut due: Vec<Key> = Vec::new();
-        if now >= self.next_pass {
+        let (mut late, mut missed) = (None, 0);
+        if now >= self.rhythm.next_pass() {
             for (key, turn) in &mut self.autoscalers {
                 if turn.running {
                     turn.missed = true;
+                    missed += 1;
                 } else {
                     due.push(key.clone());
                 }
             }
             self.urgent
                 .retain(|k| self.autoscalers.get(k).is_some_and(|t| t.running));
-            // Passes keep their rhythm; what a long delay skipped is not made up for.
-            let behind = now - self.next_pass;
-            let skipped = (behind.as_nanos() / self.period.as_nanos()).min(u32::MAX.into()) as u32;
-            self.next_pass += self.period.saturating_mul(skipped.saturating_add(1));
+            self.overdue.clear();
+            late = Some(self.rhythm.pass_began(now));
         } else {
+            if now >= self.overdue_at {
+                self.urgent.append(&mut self.overdue);
+            }
             let ready = |k: &&Key| self.autoscalers.get(*k).is_some_and(|t| !t.running);
             due = self.urgent.iter().filter(ready).cloned().collect();
             self.urgent
                 .retain(|k| self.autoscalers.get(k).is_some_and(|t| t.running));
+            due.iter().for_each(|key| _ = self.overdue.remove(key));
         }
         due.sort_by_key(|k| self.autoscalers[k].last_start);
+        let mut longest = Duration::ZERO;
         for key in &due {
             if let Some(turn) = self.autoscalers.get_mut(key) {
+                longest = longest.max(turn.last_start.map_or(Duration::ZERO, |last| now.saturating_sub(last)));
                 *turn = Turn {
                     last_start: Some(now),
                     running: true,
@@ -107,7 +166,12 @@ impl Schedule {
                 };
             }
         }
-        due
+        Due {
+            autoscalers: due,
+            late,
+            missed,
+            longest_interval: longest,
+        }
     }
 
     /// How many autoscalers there are.
@@ -139,61 +203,84 @@ mod tests {
         schedule
     }
 
+    fn take(schedule: &mut Schedule, now: Duration) -> Vec<Key> {
+        schedule.take_due(now).autoscalers
+    }
+
     #[test]
     fn all_are_due_together_once_a_period() {
         let mut schedule = schedule(&["a", "b"]);
-        assert_eq!(schedule.take_due(at(0)), [key("a"), key("b")]);
-        schedule.ended(&key("a"));
-        schedule.ended(&key("b"));
+        assert_eq!(take(&mut schedule, at(0)), [key("a"), key("b")]);
+        schedule.ended(&key("a"), at(1));
+        schedule.ended(&key("b"), at(1));
         assert_eq!(schedule.next_due(), at(15));
-        assert!(schedule.take_due(at(14)).is_empty());
-        assert_eq!(schedule.take_due(at(15)), [key("a"), key("b")]);
+        assert!(take(&mut schedule, at(14)).is_empty());
+        assert_eq!(take(&mut schedule, at(15)), [key("a"), key("b")]);
     }
 
     #[test]
     fn a_new_or_edited_autoscaler_is_due_at_once_and_keeps_the_rhythm() {
         let mut schedule = schedule(&["a"]);
-        schedule.take_due(at(0));
-        schedule.ended(&key("a"));
+        take(&mut schedule, at(0));
+        schedule.ended(&key("a"), at(1));
         schedule.wants(key("b"));
         assert_eq!(schedule.next_due(), at(0));
-        assert_eq!(schedule.take_due(at(4)), [key("b")]);
-        schedule.ended(&key("b"));
-        assert_eq!(schedule.take_due(at(15)), [key("a"), key("b")]);
+        assert_eq!(take(&mut schedule, at(4)), [key("b")]);
+        schedule.ended(&key("b"), at(1));
+        assert_eq!(take(&mut schedule, at(15)), [key("a"), key("b")]);
     }
 
     #[test]
     fn one_that_runs_late_delays_nobody_and_follows_when_it_ends() {
         let mut schedule = schedule(&["slow", "quick"]);
-        schedule.take_due(at(0));
-        schedule.ended(&key("quick"));
-        assert_eq!(schedule.take_due(at(15)), [key("quick")]);
-        schedule.ended(&key("quick"));
+        take(&mut schedule, at(0));
+        schedule.ended(&key("quick"), at(1));
+        assert_eq!(take(&mut schedule, at(15)), [key("quick")]);
+        schedule.ended(&key("quick"), at(1));
         schedule.wants(key("slow"));
         assert_eq!(schedule.next_due(), at(30), "never twice at the same time");
-        schedule.ended(&key("slow"));
-        assert_eq!(schedule.take_due(at(20)), [key("slow")]);
+        schedule.ended(&key("slow"), at(19));
+        assert_eq!(take(&mut schedule, at(20)), [key("slow")]);
+    }
+
+    #[test]
+    fn those_that_run_late_together_follow_together() {
+        let mut schedule = schedule(&["a", "b", "c"]);
+        take(&mut schedule, at(0));
+        let due = schedule.take_due(at(17));
+        assert_eq!((due.autoscalers.len(), due.missed, due.late), (0, 3, Some(at(2))));
+        let ended = Duration::from_millis(20_000);
+        for (name, after) in [("b", 0), ("a", 5), ("c", 9)] {
+            schedule.ended(&key(name), ended + Duration::from_millis(after));
+            assert!(take(&mut schedule, ended + Duration::from_millis(after)).is_empty());
+        }
+        assert_eq!(schedule.next_due(), ended + GATHERING);
+        let due = schedule.take_due(ended + GATHERING);
+        assert_eq!(due.autoscalers, [key("a"), key("b"), key("c")]);
+        assert_eq!((due.late, due.longest_interval), (None, ended + GATHERING));
+        // The next pass keeps its time.
+        assert_eq!(schedule.next_due(), at(30));
     }
 
     #[test]
     fn those_that_waited_longest_come_first() {
         let mut schedule = schedule(&["a", "b"]);
-        schedule.take_due(at(0));
-        schedule.ended(&key("a"));
+        take(&mut schedule, at(0));
+        schedule.ended(&key("a"), at(1));
         schedule.wants(key("a"));
-        schedule.take_due(at(5));
-        schedule.ended(&key("a"));
-        schedule.ended(&key("b"));
-        assert_eq!(schedule.take_due(at(15)), [key("b"), key("a")]);
+        take(&mut schedule, at(5));
+        schedule.ended(&key("a"), at(1));
+        schedule.ended(&key("b"), at(1));
+        assert_eq!(take(&mut schedule, at(15)), [key("b"), key("a")]);
     }
 
     #[test]
     fn a_long_delay_is_not_made_up_for() {
         let mut schedule = schedule(&["a"]);
-        schedule.take_due(at(0));
-        schedule.ended(&key("a"));
-        assert_eq!(schedule.take_due(at(100)), [key("a")]);
-        schedule.ended(&key("a"));
+        take(&mut schedule, at(0));
+        schedule.ended(&key("a"), at(1));
+        assert_eq!(take(&mut schedule, at(100)), [key("a")]);
+        schedule.ended(&key("a"), at(1));
         assert_eq!(schedule.next_due(), at(105));
     }
 
@@ -201,8 +288,8 @@ mod tests {
     fn one_that_is_gone_is_not_due() {
         let mut schedule = schedule(&["a"]);
         schedule.forget(&key("a"));
-        assert!(schedule.take_due(at(0)).is_empty());
-        schedule.ended(&key("a"));
+        assert!(take(&mut schedule, at(0)).is_empty());
+        schedule.ended(&key("a"), at(1));
         assert!(schedule.is_empty());
     }
 }

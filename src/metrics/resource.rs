@@ -4,6 +4,7 @@
 //! by pod name, so that each autoscaler's join touches its own pods only.
 
 mod decode;
+mod freshness;
 mod join;
 mod source;
 
@@ -15,6 +16,7 @@ use rustc_hash::FxHashMap;
 use crate::observe::ResourceList;
 
 pub use super::decode::DecodeError;
+pub use freshness::{Shown, Subject};
 pub use join::reading;
 pub use source::{ANSWER_BYTES, IsKnownPod, Plan, ResourceMetricsSource, ResourcePass};
 

@@ -10,7 +10,7 @@ use super::custom::{CustomMetricsSource, CustomPass, CustomPlan, PodsMetric, Res
 use super::external::{ExternalMetricsSource, ExternalPass};
 use super::guard::SourceHealth;
 use super::prometheus::{Prometheus, PrometheusPass, Wanted};
-use super::resource::{self, Labels, Plan, ResourceMetricsSource, ResourcePass};
+use super::resource::{self, Labels, Plan, ResourceMetricsSource, ResourcePass, Shown, Subject};
 use crate::observe::{Pod, Reading};
 use crate::selector::Selector;
 use crate::spec::{MetricSource, Spec};
@@ -141,6 +141,21 @@ pub struct MetricPass {
 }
 
 impl MetricPass {
+    /// Notes what the resource metrics show of this subject; to be called before anything is asked.
+    pub fn watch(&self, subject: Option<Subject>) {
+        self.resource.watch(subject);
+    }
+
+    /// What the resource metrics have shown of the subject so far; `None` where they were not asked, or did not answer.
+    pub fn shown(&self) -> Option<Shown> {
+        self.resource.shown()
+    }
+
+    /// Whose pods could be looked at as the next subject; `None` where nobody has got resource metrics.
+    pub fn candidate(&self) -> Option<Subject> {
+        self.resource.candidate()
+    }
+
     /// One metric of an autoscaler of `namespace` whose `selector` picks `pods`.
     ///
     /// `described` finds what the API calls the kind of an Object metric's object; it is waited for only where an API is
@@ -193,7 +208,10 @@ impl MetricPass {
         container: Option<&str>,
     ) -> Reading {
         match self.resource.usages(namespace).await {
-            Ok(usages) => resource::reading(&usages, selector, pods, resource, container),
+            Ok(usages) => {
+                self.resource.consider(namespace, selector, pods.len());
+                resource::reading(&usages, selector, pods, resource, container)
+            }
             Err(error) => Reading::Failed(error.failure()),
         }
     }

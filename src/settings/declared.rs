@@ -201,7 +201,8 @@ settings! {
 
         /// How many statuses a second are written of which only metric values changed a little, on average.
         ///
-        /// A status with another count or condition is always written at once.
+        /// A status with another count or condition is always written at once, and one with a value that moved by more than a
+        /// tenth of its target soon.
         status_writes_per_second: f64 = "10", NOT_NEGATIVE;
 
         /// Decide, print what would be written, and write nothing.

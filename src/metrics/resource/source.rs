@@ -6,13 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use jiff::Timestamp;
 use kube::Client;
+use tokio::time::Instant;
 
+use super::freshness::{Notes, Shown, Subject, newest};
 use super::{DecodeError, Labels, NamespaceUsages, Usages, decode};
 use crate::metrics::api::{Answer, Answers, Api};
 use crate::metrics::failure::{MetricsApi, SourceError};
 use crate::metrics::guard::{Guard, GuardSettings};
 use crate::observe::FailureKind;
+use crate::selector::Selector;
 
 /// The largest answer: 150 000 pods (Kubernetes' own limit) of two containers at 564 bytes are 85 MB; three times that,
 /// for more containers and long labels.
@@ -78,12 +82,30 @@ impl ResourceMetricsSource {
             source: self.clone(),
             is_known_pod,
             number,
+            notes: Arc::default(),
         };
         ResourcePass {
             cluster: cluster.then(|| asker.clone().cluster().boxed().shared()),
             namespaces: Answers::default(),
             asker,
         }
+    }
+
+    /// A small read, for nothing but the time of the newest sample of the subject's pods; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`ResourcePass::usages`].
+    pub async fn probe(&self, subject: &Subject) -> Result<Option<Timestamp>, SourceError> {
+        let Subject { namespace, selector } = subject.clone();
+        let path = path_of(&namespace);
+        let selected = selector.to_string();
+        let read = move |body: &Bytes| {
+            let usages = Usages::decode(decode::text(body)?)?;
+            Ok(newest(&usages.of(&namespace), &selector))
+        };
+        let query = [("labelSelector", selected.as_str())];
+        self.api.guard().ask(self.api.get(&path, &query, read)).await
     }
 
     /// What stands before the API.
@@ -120,29 +142,56 @@ impl ResourcePass {
     }
 }
 
+impl ResourcePass {
+    /// Notes what the answers show of this subject; to be called before anything is asked.
+    pub fn watch(&self, subject: Option<Subject>) {
+        self.asker.notes.watch(subject);
+    }
+
+    /// What the answers have shown of the subject so far.
+    pub fn shown(&self) -> Option<Shown> {
+        self.asker.notes.shown()
+    }
+
+    /// Whose pods could be looked at as the next subject; `None` where nobody has got usages.
+    pub fn candidate(&self) -> Option<Subject> {
+        self.asker.notes.candidate()
+    }
+
+    /// An autoscaler with so many pods has got its usages.
+    pub(in crate::metrics) fn consider(&self, namespace: &Arc<str>, selector: &Selector, pods: usize) {
+        self.asker.notes.consider(namespace, selector, pods);
+    }
+}
+
 /// Asks one pass's questions.
 #[derive(Clone)]
 struct Asker {
     source: ResourceMetricsSource,
     is_known_pod: IsKnownPod,
     number: u64,
+    notes: Arc<Notes>,
 }
 
 impl Asker {
     async fn cluster(self) -> Result<Arc<Usages>, SourceError> {
+        let asked = Instant::now();
         let outcome = self.list("/apis/metrics.k8s.io/v1beta1/pods".to_owned()).await;
         if matches!(&outcome, Err(error) if error.kind == FailureKind::Forbidden) {
             let again = self.number + 1 + PASSES_AFTER_FORBIDDEN;
             self.source.cluster_again.store(again, Ordering::Relaxed);
         }
+        if let Ok(usages) = &outcome {
+            self.notes.answered(asked, None, |namespace| usages.of(namespace));
+        }
         outcome.map(Arc::new)
     }
 
     async fn namespace(self, namespace: Arc<str>) -> Result<Arc<NamespaceUsages>, SourceError> {
-        let usages = self
-            .list(format!("/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods"))
-            .await?;
-        Ok(usages.of(&namespace))
+        let asked = Instant::now();
+        let usages = self.list(path_of(&namespace)).await?.of(&namespace);
+        self.notes.answered(asked, Some(&namespace), |_| usages.clone());
+        Ok(usages)
     }
 
     async fn list(&self, path: String) -> Result<Usages, SourceError> {
@@ -150,6 +199,10 @@ impl Asker {
         let read = move |body: &Bytes| read(body, &is_known_pod);
         api.guard().ask(api.get(&path, &[], read)).await
     }
+}
+
+fn path_of(namespace: &str) -> String {
+    format!("/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods")
 }
 
 fn read(body: &Bytes, is_known_pod: &IsKnownPod) -> Result<Usages, DecodeError> {

@@ -19,6 +19,9 @@ type Seconds = Gauge<f64, AtomicU64>;
 
 pub(super) struct Own {
     pass_duration: Histogram,
+    pass_lateness: Histogram,
+    sync_interval: Seconds,
+    missed: Counter,
     invalid: Gauge,
     manifest_files: Gauge,
     manifest_autoscalers: Gauge,
@@ -71,6 +74,9 @@ impl Default for Own {
     fn default() -> Self {
         Self {
             pass_duration: seconds(),
+            pass_lateness: seconds(),
+            sync_interval: Seconds::default(),
+            missed: Counter::default(),
             invalid: Gauge::default(),
             manifest_files: Gauge::default(),
             manifest_autoscalers: Gauge::default(),
@@ -100,6 +106,21 @@ impl Own {
             "pass_duration_seconds",
             "The time of one pass over all autoscalers",
             self.pass_duration.clone(),
+        );
+        registry.register(
+            "pass_lateness_seconds",
+            "How much later than it should a pass over all autoscalers began",
+            self.pass_lateness.clone(),
+        );
+        registry.register(
+            "sync_interval_seconds",
+            "The longest time between the starts of two syncs of an autoscaler, in the last pass",
+            self.sync_interval.clone(),
+        );
+        registry.register(
+            "missed_syncs",
+            "Syncs that were not started at their time, since the one before still ran",
+            self.missed.clone(),
         );
         registry.register(
             "invalid_autoscalers",
@@ -193,6 +214,11 @@ impl Own {
 
     pub(super) fn pass(&self, report: &PassReport) {
         self.pass_duration.observe(report.duration.as_secs_f64());
+        if let Some(late) = report.late {
+            self.pass_lateness.observe(late.as_secs_f64());
+            self.sync_interval.set(report.longest_interval.as_secs_f64());
+        }
+        self.missed.inc_by(u64::try_from(report.missed).unwrap_or(u64::MAX));
         self.invalid.set(gauge(report.invalid));
     }
 
