@@ -13,6 +13,7 @@ mod metric;
 mod per_pod;
 mod pods;
 mod requests;
+mod spare;
 mod stabilize;
 mod usage;
 mod whole;
@@ -22,14 +23,15 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::memory::Memory;
-use crate::observe::{ConditionStatus, Observation, Scale, Status};
+use crate::observe::{ConditionStatus, Observation, Scale, SelectorFailure, Status};
 use crate::spec::Spec;
 use combine::combine;
 pub use conclude::{broken, conclude};
 pub use derivation::Derivation;
-use derivation::{Branch, Combined};
+use derivation::{Branch, Combined, MetricDerivation};
 use limit::limit;
 use metric::Metrics;
+pub use spare::Spare;
 use stabilize::stabilize;
 
 /// What kube-controller-manager's flags and feature gates say about decisions.
@@ -186,6 +188,19 @@ fn scaled_to_zero_by_us(status: &Status) -> bool {
 /// Always decides, if only that the count stays; the derivation says why. Does not change `memory`: that is
 /// [`conclude`]'s, once the write's outcome is known.
 pub fn decide(spec: &Spec, seen: &Observation, memory: &Memory, settings: &Settings, now: Timestamp) -> Decision {
+    decide_with(&mut Spare::default(), spec, seen, memory, settings, now)
+}
+
+/// What [`decide`] decides, its derivation in the room that earlier decisions have left, so that nothing is allocated
+/// for its pods. Give the decision back to `spare` once nobody needs it any more.
+pub fn decide_with(
+    spare: &mut Spare,
+    spec: &Spec,
+    seen: &Observation,
+    memory: &Memory,
+    settings: &Settings,
+    now: Timestamp,
+) -> Decision {
     let mut derivation = Derivation {
         scale: seen.scale.as_ref().ok().cloned(),
         branch: Branch::Metrics,
@@ -201,11 +216,17 @@ pub fn decide(spec: &Spec, seen: &Observation, memory: &Memory, settings: &Setti
         Err(failure) => derivation.branch = Branch::ScaleUnknown(failure.clone()),
         Ok(scale) => {
             derivation.branch = branch(spec, &seen.status, scale, settings);
+            if derivation.branch == Branch::Metrics {
+                match metrics(spare, spec, seen, scale, settings, now) {
+                    Ok(metrics) => derivation.metrics = metrics,
+                    Err(failure) => derivation.branch = Branch::SelectorFailed(failure.clone()),
+                }
+            }
             derivation.first_sync = memory.is_new();
             derivation.desired = match derivation.branch {
                 Branch::AboveMax => Some(spec.max_replicas),
                 Branch::BelowMin => Some(spec.min_replicas),
-                Branch::Metrics => by_metrics(spec, seen, scale, memory, settings, now, &mut derivation),
+                Branch::Metrics => by_metrics(spec, scale.spec_replicas, memory, settings, now, &mut derivation),
                 _ => None,
             };
         }
@@ -219,37 +240,37 @@ pub fn decide(spec: &Spec, seen: &Observation, memory: &Memory, settings: &Setti
     }
 }
 
-/// The count that metrics, windows and limits come to; `None` where they come to none.
+/// What each metric asks for.
+fn metrics<'a>(
+    spare: &mut Spare,
+    spec: &Spec,
+    seen: &'a Observation,
+    scale: &Scale,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<Vec<MetricDerivation>, &'a SelectorFailure> {
+    let metrics = Metrics {
+        spec,
+        scale,
+        pods: seen.pods.as_ref()?,
+        settings,
+        now,
+    };
+    let each = spec.metrics.iter().enumerate();
+    Ok(each
+        .map(|(i, metric)| metrics.derive(metric, seen.readings.get(i), spare))
+        .collect())
+}
+
+/// The count that metrics, windows and limits come to, `current` being the one there is; `None` where they come to none.
 fn by_metrics(
     spec: &Spec,
-    seen: &Observation,
-    scale: &Scale,
+    current: i32,
     memory: &Memory,
     settings: &Settings,
     now: Timestamp,
     derivation: &mut Derivation,
 ) -> Option<i32> {
-    let pods = match &seen.pods {
-        Ok(pods) => pods,
-        Err(failure) => {
-            derivation.branch = Branch::SelectorFailed(failure.clone());
-            return None;
-        }
-    };
-    let current = scale.spec_replicas;
-    let metrics = Metrics {
-        spec,
-        scale,
-        pods,
-        settings,
-        now,
-    };
-    derivation.metrics = spec
-        .metrics
-        .iter()
-        .enumerate()
-        .map(|(i, m)| metrics.derive(m, seen.readings.get(i)))
-        .collect();
     let combination = combine(&derivation.metrics, current);
     derivation.combination = Some(combination);
     if combination.outcome != Combined::Recommended {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 use trimtab::decide::derivation::Branch;
-use trimtab::decide::{Settings, WriteOutcome, conclude, decide};
+use trimtab::decide::{Settings, Spare, WriteOutcome, conclude, decide, decide_with};
 use trimtab::memory::Memory;
 use trimtab::observe::Reading;
 use trimtab::quantity::Milli;
@@ -67,12 +67,13 @@ proptest! {
         });
     }
 
-    /// A decision is a function of its arguments.
+    /// A decision is a function of its arguments, whatever was decided before in the same room.
     #[test]
-    fn the_same_sight_gives_the_same_decision(sync in any_sync()) {
-        let memory = Memory::default();
+    fn the_same_sight_gives_the_same_decision(sync in any_sync(), before in any_sync()) {
+        let (memory, mut spare) = (Memory::default(), Spare::default());
         let once = decide(&sync.spec, &sync.seen, &memory, &sync.settings, sync.now);
-        let again = decide(&sync.spec, &sync.seen, &memory, &sync.settings, sync.now);
+        spare.take_back(decide(&before.spec, &before.seen, &memory, &before.settings, before.now));
+        let again = decide_with(&mut spare, &sync.spec, &sync.seen, &memory, &sync.settings, sync.now);
         prop_assert_eq!(format!("{once:?}"), format!("{again:?}"));
     }
 

@@ -1,11 +1,11 @@
 //! One metric and its reading: the count that it asks for.
 
-use super::Settings;
-use super::derivation::{Calculation, MetricDerivation};
+use super::derivation::{Calculation, MetricDerivation, PodUse};
 use super::per_pod::{Context, Subject, propose};
 use super::usage::{Band, Goal};
 use super::whole::{propose_spread, propose_whole, spread_average, sum};
 use super::words;
+use super::{Settings, Spare};
 use crate::observe::{FailureKind, MetricFailure, MetricStatus, MetricValue, Pod, Reading, Scale};
 use crate::quantity::{Milli, Quantity, SuffixFamily};
 use crate::spec::{MetricSource, MetricSpec, MetricTarget, Spec};
@@ -22,11 +22,11 @@ pub(super) struct Metrics<'a> {
 
 impl Metrics<'_> {
     /// The derivation of one metric. A reading of another kind than the metric's counts as none.
-    pub(super) fn derive(&self, metric: &MetricSpec, reading: Option<&Reading>) -> MetricDerivation {
-        let mut pods = Vec::with_capacity(match reading {
-            Some(Reading::PerPod(samples)) => self.pods.len() + samples.of_strangers.len(),
-            _ => 0,
-        });
+    pub(super) fn derive(&self, metric: &MetricSpec, reading: Option<&Reading>, spare: &mut Spare) -> MetricDerivation {
+        let mut pods = match reading {
+            Some(Reading::PerPod(samples)) => spare.pods(self.pods.len() + samples.of_strangers.len()),
+            _ => Vec::new(),
+        };
         let result = self.propose(metric, reading, &mut pods);
         let (calculation, proposal, status) = match result {
             Ok((replicas, calculation)) => {
@@ -49,7 +49,7 @@ impl Metrics<'_> {
         &self,
         metric: &MetricSpec,
         reading: Option<&Reading>,
-        uses: &mut Vec<super::derivation::PodUse>,
+        uses: &mut Vec<PodUse>,
     ) -> Result<(i32, Calculation), MetricFailure> {
         let cx = Context {
             current: self.scale.spec_replicas,

@@ -5,7 +5,7 @@
 use super::Settings;
 use super::derivation::{Calculation, PodClass, PodUse, Verdict};
 use super::pods::classify;
-use super::requests::request;
+use super::requests::Requests;
 use super::usage::{Band, Goal, Sums, count};
 use crate::observe::{FailureKind, MetricFailure, Pod, PodSamples};
 use crate::quantity::Milli;
@@ -88,13 +88,9 @@ pub(super) fn propose(
     }
     if let (Goal::Utilization(_), Some(resource)) = (subject.goal, subject.resource) {
         // Requests are read from every pod, ignored ones too: one without fails the metric.
+        let mut requests = Requests::new(resource, subject.container, cx.settings.pod_level_resources);
         for (pod, use_) in cx.pods.iter().zip(uses.iter_mut()) {
-            use_.request = Some(request(
-                pod,
-                resource,
-                subject.container,
-                cx.settings.pod_level_resources,
-            )?);
+            use_.request = Some(requests.of(pod)?);
         }
     }
     add_all(&mut sums, uses, subject.goal);

@@ -3,19 +3,47 @@
 //! Source: Kubernetes v1.36 `replica_calculator.go`, `calculateRequests`; KEP-2837 for requests of a whole pod, whose
 //! aggregate of containers is that of `k8s.io/component-helpers/resource`.
 
+use std::sync::Arc;
+
 use crate::observe::{ContainerKind, ContainerRequests, FailureKind, MetricFailure, Pod, PodRequests};
 use crate::quantity::Milli;
 
-/// The request of `pod` for `resource`, of one container where it is named.
-///
-/// # Errors
-/// A container, or the pod as a whole, that has no such request; or no such container.
-pub(super) fn request(
-    pod: &Pod,
-    resource: &str,
-    container: Option<&str>,
+/// The requests of an autoscaler's pods for one resource, of one container where it is named.
+pub(super) struct Requests<'a> {
+    resource: &'a str,
+    container: Option<&'a str>,
     pod_level: bool,
-) -> Result<Milli, MetricFailure> {
+    last: Option<(&'a Arc<PodRequests>, Milli)>,
+}
+
+impl<'a> Requests<'a> {
+    pub(super) fn new(resource: &'a str, container: Option<&'a str>, pod_level: bool) -> Self {
+        Self {
+            resource,
+            container,
+            pod_level,
+            last: None,
+        }
+    }
+
+    /// The request of `pod`. Where it shares its requests with the pod before it, as pods of one template do, they are
+    /// not added up again.
+    ///
+    /// # Errors
+    /// A container, or the pod as a whole, that has no such request; or no such container.
+    pub(super) fn of(&mut self, pod: &'a Pod) -> Result<Milli, MetricFailure> {
+        if let Some((requests, amount)) = self.last
+            && Arc::ptr_eq(requests, &pod.requests)
+        {
+            return Ok(amount);
+        }
+        let amount = request(pod, self.resource, self.container, self.pod_level)?;
+        self.last = Some((&pod.requests, amount));
+        Ok(amount)
+    }
+}
+
+fn request(pod: &Pod, resource: &str, container: Option<&str>, pod_level: bool) -> Result<Milli, MetricFailure> {
     let requests = &*pod.requests;
     let missing = |of: String| {
         MetricFailure::new(
@@ -146,6 +174,31 @@ mod tests {
             requests: requests.into(),
         };
         request(&pod, "cpu", container, true).ok().map(|m| m.0)
+    }
+
+    #[test]
+    fn pods_of_two_templates_each_have_their_own_request() {
+        let of = |name: &str, amount| PodRequests {
+            containers: vec![ContainerRequests {
+                name: name.into(),
+                kind: Main,
+                requests: list(&[("cpu", amount)]),
+            }],
+            ..PodRequests::default()
+        };
+        let (old, new, without) = (Arc::new(of("a", 100)), Arc::new(of("a", 300)), Arc::default());
+        let pod = |requests: &Arc<PodRequests>| Pod {
+            name: "web-1".into(),
+            phase: PodPhase::Running,
+            terminating: false,
+            ready: None,
+            started: None,
+            requests: requests.clone(),
+        };
+        let pods = [&old, &old, &new, &without, &new, &old].map(pod);
+        let mut requests = Requests::new("cpu", Some("a"), true);
+        let found: Vec<_> = pods.iter().map(|pod| requests.of(pod).ok().map(|m| m.0)).collect();
+        assert_eq!(found, [Some(100), Some(100), Some(300), None, Some(300), Some(100)]);
     }
 
     /// The table of the specification, section 3.5, produced by running Kubernetes.
