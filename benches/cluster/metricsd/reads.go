@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	together = time.Second        // reads of an app within this are one: an HPA on cpu and memory reads a list twice
+	// Reads of an app within this are one: an HPA on cpu and memory reads a list twice.
+	together = time.Second
 	late     = period + period/30 // 15.5 s from one read to the next is late
 )
 
