@@ -115,7 +115,7 @@ func pairsOf(all []result.Result) (out []pair) {
 
 func sizeText(r *result.Result) string {
 	s := r.Size
-	text := fmt.Sprintf("%s %d × %d pods", s.Name, s.Apps, s.Pods)
+	text := fmt.Sprintf("%s %s × %d pods", s.Name, number(float64(s.Apps)), s.Pods)
 	if s.Mix != "mixed" {
 		text += ", " + s.Mix
 	}
