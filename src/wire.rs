@@ -4,18 +4,21 @@
 //! no time-out, reads a body of any size into a `String`, and logs the whole of it where it does not decode.
 
 mod error;
+mod incoming;
+pub mod protobuf;
 mod query;
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, Request, StatusCode, header};
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Collected, Limited};
 use kube::Client;
 use kube::client::Body;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 pub use error::{WireError, WireFailure, causes};
+pub use incoming::Incoming;
 pub use query::{path_and_query, path_segment};
 
 /// The most that is read of an answer that says no: a `Status` object has a few hundred bytes.
@@ -89,15 +92,22 @@ pub async fn write(
 /// A [`WireError`] that says what was asked and why there is no answer. Where it is of a kind that may mean that the
 /// answer was lost ([`WireFailure::TimedOut`], [`WireFailure::Connection`]), a write may have taken place.
 pub async fn send(client: &Client, request: Request<Vec<u8>>, limits: Limits) -> Result<Bytes, WireError> {
-    let attempted = attempted(&request);
-    let whole = async {
-        let body = exchange(client, request, &attempted).await?;
-        read(body, limits.bytes, &attempted).await
+    begin(client, request, limits).await?.whole().await
+}
+
+/// Sends `request` and hands out the answer as it comes, once the server has said yes; the limits hold for all of it.
+///
+/// # Errors
+///
+/// As [`send`].
+pub async fn begin(client: &Client, request: Request<Vec<u8>>, limits: Limits) -> Result<Incoming, WireError> {
+    let (attempted, began) = (attempted(&request), Instant::now());
+    let response = match timeout(limits.time, exchange(client, request, &attempted)).await {
+        Ok(outcome) => outcome?,
+        Err(_) => return Err(WireError::timed_out(attempted, limits.time)),
     };
-    match timeout(limits.time, whole).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(WireError::timed_out(attempted, limits.time)),
-    }
+    let (head, body) = response.into_parts();
+    Ok(Incoming::new(attempted, head.headers, body, limits, began))
 }
 
 /// Sends `request` and hands out the body as it comes, once the server has accepted: for watches.
@@ -110,7 +120,7 @@ pub async fn send(client: &Client, request: Request<Vec<u8>>, limits: Limits) ->
 pub async fn open(client: &Client, request: Request<Vec<u8>>, patience: Duration) -> Result<Body, WireError> {
     let attempted = attempted(&request);
     match timeout(patience, exchange(client, request, &attempted)).await {
-        Ok(outcome) => outcome,
+        Ok(outcome) => outcome.map(Response::into_body),
         Err(_) => Err(WireError::timed_out(attempted, patience)),
     }
 }
@@ -120,17 +130,21 @@ fn attempted(request: &Request<Vec<u8>>) -> String {
     format!("{} {}", request.method(), request.uri().path())
 }
 
-async fn exchange(client: &Client, request: Request<Vec<u8>>, attempted: &str) -> Result<Body, WireError> {
+async fn exchange(client: &Client, request: Request<Vec<u8>>, attempted: &str) -> Result<Response<Body>, WireError> {
     let response = client
         .send(request.map(Body::from))
         .await
         .map_err(|error| WireError::unsent(attempted, error))?;
-    let (head, body) = response.into_parts();
-    if head.status.is_success() {
-        return Ok(body);
+    if response.status().is_success() {
+        return Ok(response);
     }
+    let (head, body) = response.into_parts();
     // A refusal that cannot be read whole is still a refusal.
-    let text = read(body, REFUSAL_BYTES, attempted).await.unwrap_or_default();
+    let text = Limited::new(body, REFUSAL_BYTES)
+        .collect()
+        .await
+        .map(Collected::to_bytes);
+    let text = text.unwrap_or_default();
     let retry_after = head
         .headers
         .get(header::RETRY_AFTER)
@@ -142,27 +156,11 @@ fn refusal(attempted: &str, code: StatusCode, retry_after: Option<u64>, text: &[
     WireError::refused(attempted, code, retry_after.map(Duration::from_secs), text)
 }
 
-async fn read(mut body: Body, limit: usize, attempted: &str) -> Result<Bytes, WireError> {
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| WireError::unsent(attempted, error))?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        if whole.len() + data.len() > limit {
-            let message = format!("the answer is larger than {limit} bytes");
-            return Err(WireError::new(attempted.to_owned(), WireFailure::TooLarge, message));
-        }
-        whole.extend_from_slice(&data);
-    }
-    Ok(whole.freeze())
-}
-
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
 
-    use http::Response;
+    use futures_util::StreamExt;
     use http_body_util::Full;
     use tower::service_fn;
 
@@ -242,6 +240,38 @@ mod tests {
     async fn an_answer_over_the_limit_is_too_large() {
         let body = "x".repeat(101).leak();
         assert_eq!(failure(200, body).await.failure(), WireFailure::TooLarge);
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_pieces_says_what_it_is_and_has_the_same_limits() {
+        let service = service_fn(|_: Request<Body>| async {
+            let pieces = ["ab", "cde", "x".repeat(96).leak()].map(|piece| Ok::<_, Infallible>(Bytes::from(piece)));
+            let body = http_body_util::StreamBody::new(futures_util::stream::iter(
+                pieces.map(|piece| piece.map(http_body::Frame::data)),
+            ));
+            let response = Response::builder().header(header::CONTENT_TYPE, "Application/Json;charset=utf-8");
+            Ok::<_, Infallible>(response.body(body).unwrap())
+        });
+        let request = request(Method::GET, "/api", Vec::new()).unwrap();
+        let mut incoming = begin(&Client::new(service, "default"), request, LIMITS).await.unwrap();
+        assert!(incoming.is("application/json") && !incoming.is("application/json;charset=utf-8"));
+        assert_eq!(incoming.next().await.unwrap().unwrap(), "ab");
+        assert_eq!(incoming.next().await.unwrap().unwrap(), "cde");
+        assert_eq!(incoming.taken(), 5);
+        assert_eq!(incoming.next().await.unwrap_err().failure(), WireFailure::TooLarge);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_stops_in_the_middle_is_timed_out() {
+        let service = service_fn(|_: Request<Body>| async {
+            let begun = futures_util::stream::iter([Ok::<_, Infallible>(http_body::Frame::data(Bytes::from("ab")))]);
+            let body = http_body_util::StreamBody::new(begun.chain(futures_util::stream::pending()));
+            Ok::<_, Infallible>(Response::new(body))
+        });
+        let error = get(&Client::new(service, "default"), "/api", &[], LIMITS)
+            .await
+            .unwrap_err();
+        assert_eq!(error.to_string(), "GET /api: no answer within 5s");
     }
 
     #[tokio::test(start_paused = true)]

@@ -48,14 +48,14 @@ fn seen(pods: usize) -> Observation {
     let since = NOW - SignedDuration::from_hours(1);
     let pod = |n: usize| Pod {
         name: format!("web-{n}").into(),
-        phase: if n % 7 == 0 {
+        phase: if n.is_multiple_of(7) {
             PodPhase::Pending
         } else {
             PodPhase::Running
         },
-        terminating: n % 11 == 0,
+        terminating: n.is_multiple_of(11),
         ready: Some(ReadyCondition {
-            status: if n % 5 == 0 {
+            status: if n.is_multiple_of(5) {
                 ConditionStatus::False
             } else {
                 ConditionStatus::True

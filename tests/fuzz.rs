@@ -10,6 +10,8 @@ mod adapter_rules;
 mod configuration;
 #[path = "../fuzz/bodies/manifest.rs"]
 mod manifest;
+#[path = "../fuzz/bodies/pod_metrics.rs"]
+mod pod_metrics;
 #[path = "../fuzz/bodies/prometheus_answer.rs"]
 mod prometheus_answer;
 #[path = "../fuzz/bodies/promql.rs"]
@@ -26,6 +28,9 @@ const MANIFEST: &str = include_str!("../fuzz/seeds/manifest.json");
 
 /// An instant query's answer, with every field.
 const ANSWER: &str = include_str!("../fuzz/seeds/prometheus_answer.json");
+
+/// Two PodMetrics in protobuf.
+const POD_METRICS: &[u8] = include_bytes!("../fuzz/seeds/pod_metrics.pb");
 
 /// Three steps of an autoscaler's life.
 const SCENARIO: &str = include_str!("../fuzz/seeds/scenario.json");
@@ -84,6 +89,22 @@ fn bent(text: &'static str) -> impl Strategy<Value = String> {
             _ => line.to_owned(),
         };
         text.lines().enumerate().map(bend).collect::<Vec<_>>().join("\n")
+    })
+}
+
+/// The bytes with some in the place of others; a few of them are lengths.
+fn flipped(bytes: &'static [u8]) -> impl Strategy<Value = Vec<u8>> {
+    let flips = proptest::collection::vec(
+        (0..bytes.len(), 0..3usize, proptest::collection::vec(any::<u8>(), 0..3)),
+        1..4,
+    );
+    flips.prop_map(move |flips| {
+        let mut bytes = bytes.to_vec();
+        for (place, count, junk) in flips {
+            let end = (place + count).min(bytes.len());
+            bytes.splice(place.min(end)..end, junk);
+        }
+        bytes
     })
 }
 
@@ -206,6 +227,11 @@ proptest! {
     }
 
     #[test]
+    fn pod_metrics_in_protobuf(bytes in prop_oneof![proptest::collection::vec(any::<u8>(), 0..60), flipped(POD_METRICS)]) {
+        pod_metrics::check(&bytes);
+    }
+
+    #[test]
     fn rule_files(text in prop_oneof![1 => ".*", 4 => bent(RULES), 15 => torn(RULES)]) {
         adapter_rules::check(&text);
     }
@@ -231,6 +257,13 @@ fn the_unbent_manifest_is_an_autoscaler() {
 fn the_unbent_answer_has_two_series() {
     let answer = trimtab::metrics::prometheus::answer::decode(ANSWER).unwrap();
     assert_eq!((answer.series.len(), answer.warnings.len()), (2, 1));
+}
+
+#[test]
+fn the_unflipped_pod_metrics_are_two() {
+    let mut reader = trimtab::metrics::resource::PodMetricsReader::default();
+    reader.push(POD_METRICS).unwrap();
+    assert_eq!(reader.finish().unwrap().len(), 2);
 }
 
 #[test]

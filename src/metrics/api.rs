@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use http::{HeaderValue, Method, header};
 use kube::Client;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -16,7 +17,7 @@ use rustc_hash::FxHashMap;
 use super::decode::DecodeError;
 use super::failure::{MetricsApi, SourceError};
 use super::guard::{Guard, GuardSettings};
-use crate::wire::{self, Limits};
+use crate::wire::{self, Incoming, Limits};
 
 /// Larger answers are decoded beside the event loop: 1 MiB takes about 1.5 ms.
 const DECODE_ASIDE_BYTES: usize = 1024 * 1024;
@@ -56,19 +57,62 @@ impl Api {
         query: &[(&str, &str)],
         read: impl FnOnce(&Bytes) -> Result<T, DecodeError> + Send + 'static,
     ) -> Result<T, SourceError> {
-        let limits = Limits {
-            time: self.time,
-            bytes: self.bytes,
-        };
-        let body = wire::get(&self.client, path, query, limits).await;
+        let body = wire::get(&self.client, path, query, self.limits()).await;
         let body = body.map_err(|error| SourceError::wire(self.name, error))?;
-        let answer = if body.len() < DECODE_ASIDE_BYTES {
-            read(&body)
+        self.decode(body.len(), move || read(&body)).await
+    }
+
+    /// One request whose answer is read as it comes, in one of the media types that `accept` lists; to be asked within
+    /// [`Guard::ask`].
+    pub(super) async fn begin(&self, path: &str, accept: &'static str) -> Result<Incoming, SourceError> {
+        let begun = async {
+            let mut request = wire::request(Method::GET, path, Vec::new())?;
+            let headers = request.headers_mut();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            // Packing and unpacking take more of everyone's time than the bytes that they save.
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            wire::begin(&self.client, request, self.limits()).await
+        };
+        begun.await.map_err(|error| SourceError::wire(self.name, error))
+    }
+
+    /// The next piece of what was begun; `None` at the end.
+    pub(super) async fn next(&self, incoming: &mut Incoming) -> Result<Option<Bytes>, SourceError> {
+        let piece = incoming.next().await;
+        piece.map_err(|error| SourceError::wire(self.name, error))
+    }
+
+    /// All that is still to come.
+    pub(super) async fn whole(&self, incoming: Incoming) -> Result<Bytes, SourceError> {
+        let whole = incoming.whole().await;
+        whole.map_err(|error| SourceError::wire(self.name, error))
+    }
+
+    /// Decodes an answer of so many bytes, or what is left to do of one.
+    pub(super) async fn decode<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        decode: impl FnOnce() -> Result<T, DecodeError> + Send + 'static,
+    ) -> Result<T, SourceError> {
+        let answer = if bytes < DECODE_ASIDE_BYTES {
+            decode()
         } else {
-            let aside = tokio::task::spawn_blocking(move || read(&body));
+            let aside = tokio::task::spawn_blocking(decode);
             aside.await.map_err(|_| SourceError::broken_off(self.name))?
         };
-        answer.map_err(|error| SourceError::unreadable(self.name, error))
+        answer.map_err(|error| self.unreadable(error))
+    }
+
+    /// The answer is not what the API promises.
+    pub(super) fn unreadable(&self, error: DecodeError) -> SourceError {
+        SourceError::unreadable(self.name, error)
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            time: self.time,
+            bytes: self.bytes,
+        }
     }
 }
 

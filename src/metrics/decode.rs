@@ -11,6 +11,8 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::wire::protobuf::ProtobufError;
+
 /// An answer that is not what the metrics API promises.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
@@ -32,6 +34,23 @@ pub enum DecodeError {
         #[source]
         source: serde_json::Error,
     },
+    /// The answer is not protobuf of the expected shape.
+    #[error("decode the {kind}")]
+    Protobuf {
+        /// The list that was expected.
+        kind: &'static str,
+        /// What is wrong.
+        #[source]
+        source: ProtobufError,
+    },
+    /// Something in the answer cannot be, or there is too much of it.
+    #[error("decode the {kind}: {problem}")]
+    Content {
+        /// The list that was expected.
+        kind: &'static str,
+        /// What it is.
+        problem: String,
+    },
     /// The answer is another object than the one asked for.
     #[error("decode the {kind}: the answer is a {found:?} of {version:?}")]
     Kind {
@@ -49,6 +68,20 @@ pub enum DecodeError {
 pub(crate) struct ListKind {
     pub kind: &'static str,
     pub versions: &'static [&'static str],
+}
+
+impl ListKind {
+    /// Whether an answer is such a list.
+    pub(crate) fn check(self, found: String, version: String) -> Result<(), DecodeError> {
+        if found == self.kind && self.versions.contains(&version.as_str()) {
+            return Ok(());
+        }
+        Err(DecodeError::Kind {
+            kind: self.kind,
+            found,
+            version,
+        })
+    }
 }
 
 /// The text of an answer.
@@ -81,14 +114,7 @@ pub(crate) fn each_item<'de, T: Deserialize<'de>>(
         })
         .map_err(bad)?;
     json.end().map_err(bad)?;
-    if head.kind == expected.kind && expected.versions.contains(&head.version.as_str()) {
-        return Ok(());
-    }
-    Err(DecodeError::Kind {
-        kind: expected.kind,
-        found: head.kind,
-        version: head.version,
-    })
+    expected.check(head.kind, head.version)
 }
 
 /// What a list says about itself.

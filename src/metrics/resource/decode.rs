@@ -1,19 +1,17 @@
-//! A `PodMetricsList` as text -> [`Usages`].
+//! A `PodMetricsList` as JSON -> [`Usages`].
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{ContainerUsage, Labels, NamespaceUsages, PodUsage, Usages};
+use super::Usages;
+use super::build::{Builder, RawLabels};
 use crate::metrics::decode::{DecodeError, GoDuration, ListKind, Pairs, Text, each_item};
-use crate::observe::ResourceList;
-use crate::quantity::Quantity;
+use crate::quantity::{Milli, Quantity};
 
-const LIST: ListKind = ListKind {
+pub(super) const LIST: ListKind = ListKind {
     kind: "PodMetricsList",
     versions: &["metrics.k8s.io/v1beta1"],
 };
@@ -57,98 +55,47 @@ pub(super) fn text(body: &[u8]) -> Result<&str, DecodeError> {
 
 pub(super) fn pod_metrics_list(text: &str) -> Result<Usages, DecodeError> {
     let mut builder = Builder::default();
-    let mut bad_labels = None;
+    let mut added = Ok(());
     each_item::<RawPod<'_>>(text, LIST, |pod| {
-        if let Err(error) = builder.push(pod) {
-            bad_labels.get_or_insert(error);
+        if added.is_ok() {
+            added = add(&mut builder, pod);
         }
     })?;
-    match bad_labels {
-        None => Ok(builder.finish()),
-        Some(source) => Err(DecodeError::Json {
-            kind: LIST.kind,
-            source,
-        }),
-    }
+    added.map(|()| builder.finish())
 }
 
-/// Collects pods by namespace; what many pods have in common is kept once.
-#[derive(Default)]
-struct Builder<'a> {
-    namespaces: FxHashMap<Arc<str>, NamespaceUsages>,
-    words: FxHashSet<Arc<str>>,
-    labels: FxHashMap<&'a str, Arc<Labels>>,
+fn add(builder: &mut Builder, raw: RawPod<'_>) -> Result<(), DecodeError> {
+    for container in raw.containers.unwrap_or_default() {
+        let usage = container.usage.map_or(Vec::new(), Pairs::sorted);
+        let usage: Vec<(_, Milli)> = usage.into_iter().map(|(name, amount)| (name, amount.milli())).collect();
+        builder.container(&container.name, &usage);
+    }
+    let text = raw.metadata.labels.map_or("{}", RawValue::get);
+    let labels = builder.labels(text.as_bytes(), || labels(text))?;
+    let window = raw.window.map_or(SignedDuration::ZERO, |window| window.0);
+    builder.pod(
+        &raw.metadata.namespace,
+        &raw.metadata.name,
+        labels,
+        raw.timestamp,
+        window,
+    )?;
+    Ok(())
 }
 
-impl<'a> Builder<'a> {
-    fn push(&mut self, raw: RawPod<'a>) -> Result<(), serde_json::Error> {
-        let usage = PodUsage {
-            name: raw.metadata.name.into(),
-            labels: self.labels(raw.metadata.labels.map_or("{}", RawValue::get))?,
-            at: raw.timestamp,
-            window: raw.window.map_or(SignedDuration::ZERO, |window| window.0),
-            containers: raw
-                .containers
-                .unwrap_or_default()
-                .into_iter()
-                .map(|c| self.container(c))
-                .collect(),
-        };
-        let namespace = self.word(&raw.metadata.namespace);
-        self.namespaces.entry(namespace).or_default().push(usage);
-        Ok(())
-    }
-
-    fn container(&mut self, raw: RawContainer<'a>) -> ContainerUsage {
-        let usage = raw.usage.map_or(Vec::new(), Pairs::sorted);
-        let amounts = usage
-            .into_iter()
-            .map(|(resource, amount)| (self.word(&resource), amount.milli()))
-            .collect();
-        ContainerUsage {
-            name: self.word(&raw.name),
-            usage: ResourceList(amounts),
-        }
-    }
-
-    fn labels(&mut self, text: &'a str) -> Result<Arc<Labels>, serde_json::Error> {
-        if let Some(labels) = self.labels.get(text) {
-            return Ok(labels.clone());
-        }
-        let raw: Option<Pairs<'a, Text<'a>>> = serde_json::from_str(text)?;
-        let labels = raw.map_or(Vec::new(), Pairs::sorted);
-        let labels: Arc<Labels> = labels
-            .into_iter()
-            .map(|(key, value)| (self.word(&key), self.word(&value.0)))
-            .collect();
-        self.labels.insert(text, labels.clone());
-        Ok(labels)
-    }
-
-    fn word(&mut self, text: &str) -> Arc<str> {
-        if let Some(word) = self.words.get(text) {
-            return word.clone();
-        }
-        let word: Arc<str> = text.into();
-        self.words.insert(word.clone());
-        word
-    }
-
-    fn finish(self) -> Usages {
-        Usages {
-            by_namespace: self
-                .namespaces
-                .into_iter()
-                .map(|(name, usages)| (name, Arc::new(usages)))
-                .collect(),
-        }
-    }
+fn labels(text: &str) -> Result<RawLabels<'_>, DecodeError> {
+    let raw: Result<Option<Pairs<'_, Text<'_>>>, _> = serde_json::from_str(text);
+    let pairs = raw.map_err(|source| DecodeError::Json {
+        kind: LIST.kind,
+        source,
+    })?;
+    let pairs = pairs.map_or(Vec::new(), Pairs::sorted);
+    Ok(pairs.into_iter().map(|(key, value)| (key, value.0)).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quantity::Milli;
 
     fn item(rest: &str) -> String {
         format!(r#"{{"kind":"PodMetricsList","apiVersion":"metrics.k8s.io/v1beta1","metadata":{{}},"items":[{rest}]}}"#)
@@ -166,12 +113,15 @@ mod tests {
         assert_eq!(usages.len(), 1);
         let shop = usages.of("shop");
         let web = shop.named("web-1").next().unwrap();
-        assert_eq!(web.at, Some("2026-01-05T08:00:00Z".parse().unwrap()));
-        assert_eq!(web.window, SignedDuration::from_millis(17_230));
-        let labels: Vec<(&str, &str)> = web.labels.iter().map(|(k, v)| (&**k, &**v)).collect();
+        assert_eq!(web.at(), Some("2026-01-05T08:00:00Z".parse().unwrap()));
+        assert_eq!(web.window(), SignedDuration::from_millis(17_230));
+        let labels: Vec<(&str, &str)> = web.labels().iter().map(|(k, v)| (&**k, &**v)).collect();
         assert_eq!(labels, [("app", "web"), ("tier", "front")]);
-        assert_eq!(web.containers[0].usage.get("cpu"), Some(Milli(124)));
-        assert_eq!(web.containers[0].usage.get("memory"), Some(Milli(1234 * 1024 * 1000)));
+        assert_eq!(web.containers().next().unwrap().get("cpu"), Some(Milli(124)));
+        assert_eq!(
+            web.containers().next().unwrap().get("memory"),
+            Some(Milli(1234 * 1024 * 1000))
+        );
     }
 
     #[test]
@@ -182,7 +132,7 @@ mod tests {
         let bare =
             r#"{"metadata":{"name":"a","labels":null},"timestamp":null,"containers":[{"name":"b","usage":null}]}"#;
         let usages = pod_metrics_list(&item(bare)).unwrap();
-        assert_eq!(usages.of("").named("a").next().unwrap().window, SignedDuration::ZERO);
+        assert_eq!(usages.of("").named("a").next().unwrap().window(), SignedDuration::ZERO);
     }
 
     #[test]
@@ -191,14 +141,15 @@ mod tests {
         let usages = pod_metrics_list(&item(&format!("{},{}", pod("a"), pod("b"))))
             .unwrap()
             .of("");
-        let labels = |name| usages.named(name).next().unwrap().labels.clone();
-        assert!(Arc::ptr_eq(&labels("a"), &labels("b")));
+        let labels = |name| usages.named(name).next().unwrap().labels_place();
+        assert_eq!(labels("a"), labels("b"));
     }
 
     #[test]
     fn escapes_are_read() {
         let usages = pod_metrics_list(&item(r#"{"metadata":{"name":"web-1","l\u0061bels":{"a\u0062":"c"}}}"#)).unwrap();
-        let labels = usages.of("").named("web-1").next().unwrap().labels.clone();
+        let usages = usages.of("");
+        let labels = usages.named("web-1").next().unwrap().labels();
         assert_eq!((&*labels[0].0, &*labels[0].1), ("ab", "c"));
     }
 

@@ -103,8 +103,8 @@ impl Notes {
 
 /// The time of the newest sample among the pods that the selector picks.
 pub(super) fn newest(usages: &NamespaceUsages, selector: &Selector) -> Option<Timestamp> {
-    let picked = usages.items.iter().filter(|usage| selector.matches(&usage.labels));
-    picked.filter_map(|usage| usage.at).max()
+    let picked = usages.all().filter(|usage| selector.matches(usage.labels()));
+    picked.filter_map(|usage| usage.at()).max()
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Usages + an autoscaler's pods -> its reading.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{NamespaceUsages, PodUsage};
+use super::usages::{NamespaceUsages, PodUsage};
 use crate::observe::{FailureKind, MetricFailure, Pod, PodSamples, Reading, Sample};
 use crate::quantity::Milli;
 use crate::selector::Selector;
@@ -30,14 +31,16 @@ pub fn reading(
         selector,
         resource,
         container,
+        last: Cell::new(None),
     };
     let mut any = false;
+    let mut finder = usages.finder();
     let of_pods = pods
         .iter()
         .map(|pod| {
-            let mut picked = usages
+            let mut picked = finder
                 .named(&pod.name)
-                .filter(|usage| question.picks(usage))
+                .filter(|usage| question.picks(*usage))
                 .inspect(|_| any = true);
             picked.find_map(|usage| question.sample(usage))
         })
@@ -60,53 +63,58 @@ struct Question<'a> {
     selector: &'a Selector,
     resource: &'a str,
     container: Option<&'a str>,
+    /// The labels that the selector was compared with last, and whether it picks them: pods of one template have the same.
+    last: Cell<Option<(u32, bool)>>,
 }
 
 impl Question<'_> {
-    fn picks(&self, usage: &PodUsage) -> bool {
-        self.selector.matches(&usage.labels)
+    fn picks(&self, usage: PodUsage<'_>) -> bool {
+        let labels = usage.labels_place();
+        match self.last.get() {
+            Some((last, picked)) if last == labels => picked,
+            _ => {
+                let picked = self.selector.matches(usage.labels());
+                self.last.set(Some((labels, picked)));
+                picked
+            }
+        }
     }
 
     /// What the usage says about the resource.
-    fn sample(&self, usage: &PodUsage) -> Option<Sample> {
+    fn sample(&self, usage: PodUsage<'_>) -> Option<Sample> {
+        let mut containers = usage.containers();
         let value = match self.container {
-            Some(name) => usage
-                .containers
-                .iter()
-                .find(|c| &*c.name == name)?
-                .usage
-                .get(self.resource)?,
-            None if usage.containers.is_empty() => return None,
-            None => usage.containers.iter().try_fold(Milli::ZERO, |sum, container| {
-                Some(sum.saturating_add(container.usage.get(self.resource)?))
+            Some(name) => containers.find(|c| &**c.name == name)?.get(self.resource)?,
+            None if containers.len() == 0 => return None,
+            None => containers.try_fold(Milli::ZERO, |sum, container| {
+                Some(sum.saturating_add(container.get(self.resource)?))
             })?,
         };
         Some(Sample {
             value,
-            at: usage.at,
-            window: usage.window,
+            at: usage.at(),
+            window: usage.window(),
         })
     }
 
     /// Whether the selector picks usages of none of the pods, and their samples, sorted by name.
     fn strangers(&self, usages: &NamespaceUsages, pods: &[Pod]) -> (bool, Vec<(Arc<str>, Sample)>) {
-        let possible = usages.possible_strangers.iter().map(|&at| &usages.items[at]);
-        let picked: Vec<&PodUsage> = possible.filter(|usage| self.picks(usage)).collect();
+        let picked: Vec<PodUsage<'_>> = usages.possible_strangers().filter(|usage| self.picks(*usage)).collect();
         if picked.is_empty() {
             return (false, Vec::new());
         }
         let of_pods: FxHashSet<&str> = pods.iter().map(|pod| &*pod.name).collect();
         let mut seen = false;
-        let mut samples: FxHashMap<&Arc<str>, Sample> = FxHashMap::default();
-        for usage in picked.into_iter().filter(|usage| !of_pods.contains(&*usage.name)) {
+        let mut samples: FxHashMap<&str, Sample> = FxHashMap::default();
+        for usage in picked.into_iter().filter(|usage| !of_pods.contains(usage.name())) {
             seen = true;
             if let Some(sample) = self.sample(usage) {
-                samples.insert(&usage.name, sample);
+                samples.insert(usage.name(), sample);
             }
         }
-        let mut samples: Vec<_> = samples
+        let mut samples: Vec<(Arc<str>, Sample)> = samples
             .into_iter()
-            .map(|(name, sample)| (name.clone(), sample))
+            .map(|(name, sample)| (name.into(), sample))
             .collect();
         samples.sort_by(|(a, _), (b, _)| a.cmp(b));
         (seen, samples)
@@ -270,7 +278,7 @@ mod tests {
                 .map_or("", |(_, value)| value);
             namespace == "shop" && known.contains(&(name, app))
         });
-        assert_eq!(marked.of("shop").possible_strangers.len(), 2);
+        assert_eq!(marked.of("shop").possible_strangers().count(), 2);
         assert_eq!(check(&marked, "cpu", None), check(&plain, "cpu", None));
         assert_eq!(
             check(&marked, "cpu", None),
