@@ -11,7 +11,7 @@ mod query;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Collected, Limited};
 use kube::Client;
 use kube::client::Body;
@@ -117,12 +117,19 @@ pub async fn begin(client: &Client, request: Request<Vec<u8>>, limits: Limits) -
 /// # Errors
 ///
 /// As [`send`].
-pub async fn open(client: &Client, request: Request<Vec<u8>>, patience: Duration) -> Result<Body, WireError> {
+pub async fn open(client: &Client, request: Request<Vec<u8>>, patience: Duration) -> Result<Response<Body>, WireError> {
     let attempted = attempted(&request);
     match timeout(patience, exchange(client, request, &attempted)).await {
-        Ok(outcome) => outcome.map(Response::into_body),
+        Ok(outcome) => outcome,
         Err(_) => Err(WireError::timed_out(attempted, patience)),
     }
+}
+
+/// Whether a server says that its answer is of this media type.
+pub fn is_of_type(headers: &HeaderMap, media_type: &str) -> bool {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|said| said.to_str().ok());
+    said.and_then(|said| said.split(';').next())
+        .is_some_and(|said| said.trim().eq_ignore_ascii_case(media_type))
 }
 
 /// The request as people write it, without its query: that may be long, and full of labels.
@@ -202,6 +209,14 @@ mod tests {
         assert_eq!((error.failure(), error.reason()), (WireFailure::Forbidden, "Forbidden"));
         assert_eq!(error.to_string(), "GET /api/v1/pods: pods is forbidden: no");
         assert_eq!(error.status().unwrap().reason, "Forbidden");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_may_come_as_protobuf() {
+        let status = "k8s\0\x12\x0b\x1a\x02no\x22\x05Never";
+        let error = failure(403, status).await;
+        assert_eq!(error.to_string(), "GET /api/v1/pods: no");
+        assert_eq!(error.status().unwrap().reason, "Never");
     }
 
     #[tokio::test]

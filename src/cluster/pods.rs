@@ -1,6 +1,7 @@
 //! The pods of the cluster, as decisions need them: slim, and picked by selector without a scan.
 
 mod namespace;
+mod protobuf;
 mod slim;
 mod symbols;
 
@@ -10,7 +11,7 @@ use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
 use super::resource::Collection;
-use super::watch::{Store, Watched};
+use super::watch::{ReadProtobuf, Store, Watched};
 use crate::observe::Pod;
 use crate::selector::Selector;
 use namespace::Namespace;
@@ -135,6 +136,8 @@ impl Watched for SlimPod {
         version: "v1",
         plural: "pods",
     };
+
+    const READ_PROTOBUF: Option<ReadProtobuf<Self>> = Some(protobuf::read);
 
     fn resource_version(&self) -> &str {
         &self.resource_version

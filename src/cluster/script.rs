@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{Request, Response};
+use http::{Request, Response, header};
 use http_body_util::StreamBody;
 use kube::Client;
 use kube::client::Body;
@@ -20,6 +20,8 @@ pub(crate) enum Answer {
     Whole(u16, String),
     /// Success, and a body that stays open after this.
     Open(String),
+    /// Success, and a body of protobuf that stays open after this.
+    Protobuf(Vec<u8>),
     /// Success, and a body that breaks off with an error after this.
     Broken(String),
 }
@@ -64,10 +66,15 @@ impl Script {
                 .push(format!("{} {}", request.method(), request.uri()));
             let answer = script.answers.lock().pop_front().or_else(|| script.always.clone());
             async move {
+                let kind = match answer {
+                    Some(Answer::Protobuf(_)) => "application/vnd.kubernetes.protobuf;stream=watch",
+                    _ => "application/json",
+                };
                 let (code, frames): (u16, Frames) = match answer {
                     None => std::future::pending().await,
                     Some(Answer::Whole(code, text)) => (code, frame(text).boxed()),
                     Some(Answer::Open(text)) => (200, frame(text).chain(stream::pending()).boxed()),
+                    Some(Answer::Protobuf(bytes)) => (200, frame(bytes).chain(stream::pending()).boxed()),
                     Some(Answer::Broken(text)) => {
                         let error = std::io::Error::other("connection reset");
                         (200, frame(text).chain(stream::iter([Err(error)])).boxed())
@@ -77,6 +84,7 @@ impl Script {
                 Ok::<_, Infallible>(
                     Response::builder()
                         .status(code)
+                        .header(header::CONTENT_TYPE, kind)
                         .body(body)
                         .expect("a status code and a body"),
                 )
@@ -86,6 +94,6 @@ impl Script {
     }
 }
 
-fn frame(text: String) -> impl StreamExt<Item = Result<http_body::Frame<Bytes>, std::io::Error>> + Send {
-    stream::iter([Ok(http_body::Frame::data(Bytes::from(text)))])
+fn frame(text: impl Into<Bytes>) -> impl StreamExt<Item = Result<http_body::Frame<Bytes>, std::io::Error>> + Send {
+    stream::iter([Ok(http_body::Frame::data(text.into()))])
 }

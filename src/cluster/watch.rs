@@ -5,8 +5,10 @@
 
 mod backoff;
 mod event;
+mod frames;
 mod health;
 mod lines;
+mod messages;
 mod trouble;
 
 use std::error::Error;
@@ -20,12 +22,13 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, warn};
 
 use super::resource::Collection;
+use crate::wire::protobuf::ProtobufError;
 use crate::wire::{self, Limits, WireFailure};
 use backoff::Backoff;
-use event::{Event, Unreadable, read_event, read_page};
+use event::{Event, Unreadable, read_message, read_page};
 use health::Monitor;
 pub use health::{WatchHandle, WatchHealth, WatchTrouble};
-use lines::Lines;
+use messages::Messages;
 use trouble::Trouble;
 
 /// From the request for a watch to its first byte.
@@ -56,6 +59,12 @@ const WATCH_SECONDS: (f64, f64) = (300.0, 600.0);
 /// A watch that ends sooner is a failure: to begin again at once would be a busy loop.
 const SHORTEST_WATCH: Duration = Duration::from_secs(1);
 
+/// How a watch is asked for where its objects can be read as protobuf: servers have it for all kinds but custom ones.
+const ACCEPTED: &str = "application/vnd.kubernetes.protobuf;stream=watch, application/json;q=0.9";
+
+/// The annotation of the bookmark that ends a streamed list.
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
 /// Objects a page, as in client-go.
 const PAGE: usize = 500;
 
@@ -72,9 +81,15 @@ pub trait Watched: DeserializeOwned + Send + 'static {
     /// Where the API has objects of this kind.
     const COLLECTION: Collection;
 
+    /// Reads an object of this kind from protobuf, as leniently; `None`: JSON is asked for.
+    const READ_PROTOBUF: Option<ReadProtobuf<Self>> = None;
+
     /// `metadata.resourceVersion`.
     fn resource_version(&self) -> &str;
 }
+
+/// Reads an object from protobuf.
+pub type ReadProtobuf<T> = fn(&[u8]) -> Result<T, ProtobufError>;
 
 /// What a watch fills. All calls come from one task, in order; none may block for long.
 pub trait Store: Send + Sync + 'static {
@@ -203,20 +218,20 @@ impl<S: Store> Watch<S> {
 
     /// A list where one is needed, then all changes until the server ends the watch.
     async fn turn(&mut self) -> Result<(), Trouble> {
-        let lines = match (&self.position, self.listing) {
+        let messages = match (&self.position, self.listing) {
             (Some(position), _) => self.open(&[("resourceVersion", position)]).await?,
             (None, Listing::Streamed) => match self.streamed_list().await {
-                Ok(lines) => lines,
+                Ok(messages) => messages,
                 Err(trouble) => return self.fall_back(trouble),
             },
             (None, Listing::Paged) => {
                 let position = self.paged_list().await?;
-                let lines = self.open(&[("resourceVersion", &position)]).await;
+                let messages = self.open(&[("resourceVersion", &position)]).await;
                 self.position = Some(position);
-                lines?
+                messages?
             }
         };
-        self.follow(lines).await
+        self.follow(messages).await
     }
 
     /// Where streamed lists do not work, the next list is asked for in pages: for good where the server says that it has
@@ -237,7 +252,7 @@ impl<S: Store> Watch<S> {
         Ok(())
     }
 
-    async fn open(&self, more: &[(&str, &str)]) -> Result<Lines, Trouble> {
+    async fn open(&self, more: &[(&str, &str)]) -> Result<Messages, Trouble> {
         let mut query = vec![
             ("watch", "1"),
             ("allowWatchBookmarks", "true"),
@@ -250,21 +265,26 @@ impl<S: Store> Watch<S> {
         request
             .headers_mut()
             .insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        Ok(Lines::new(wire::open(&self.client, request, OPEN_PATIENCE).await?))
+        if S::Object::READ_PROTOBUF.is_some() {
+            request
+                .headers_mut()
+                .insert(header::ACCEPT, HeaderValue::from_static(ACCEPTED));
+        }
+        Ok(Messages::of(wire::open(&self.client, request, OPEN_PATIENCE).await?))
     }
 
     /// Reads a list that comes as the beginning of a watch; the watch goes on behind it.
-    async fn streamed_list(&mut self) -> Result<Lines, Trouble> {
+    async fn streamed_list(&mut self) -> Result<Messages, Trouble> {
         let deadline = Instant::now() + LIST_PATIENCE;
         let streamed = [("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan")];
-        let mut lines = self.open(&streamed).await?;
+        let mut messages = self.open(&streamed).await?;
         let mut relist = S::Relist::default();
         loop {
             let until = deadline.min(Instant::now() + LIST_SILENCE);
-            let line = timeout_at(until, lines.next())
+            let message = timeout_at(until, messages.next())
                 .await
                 .map_err(|_| Trouble::Silent(LIST_SILENCE))?;
-            match read_event(&line?.ok_or(Trouble::Ended)?) {
+            match read_message(&message?.ok_or(Trouble::Ended)?) {
                 Ok(Event::Applied(object)) => self.store.add(&mut relist, object),
                 Ok(Event::Bookmark {
                     resource_version,
@@ -272,7 +292,7 @@ impl<S: Store> Watch<S> {
                 }) => {
                     self.replace(relist);
                     self.position = Some(resource_version);
-                    return Ok(lines);
+                    return Ok(messages);
                 }
                 Ok(Event::Bookmark { .. }) => {}
                 Ok(Event::Deleted(_)) => return Err(Trouble::Changes),
@@ -326,18 +346,18 @@ impl<S: Store> Watch<S> {
     }
 
     /// Takes in every change until the server ends the watch in time.
-    async fn follow(&mut self, mut lines: Lines) -> Result<(), Trouble> {
+    async fn follow(&mut self, mut messages: Messages) -> Result<(), Trouble> {
         let begun = Instant::now();
         loop {
-            let Ok(line) = timeout(SILENCE, lines.next()).await else {
+            let Ok(message) = timeout(SILENCE, messages.next()).await else {
                 debug!(resource = %S::Object::COLLECTION, "Silent for long: watching anew");
                 return Ok(());
             };
-            let Some(line) = line? else {
+            let Some(message) = message? else {
                 let early = begun.elapsed() < SHORTEST_WATCH;
                 return if early { Err(Trouble::Ended) } else { Ok(()) };
             };
-            match read_event::<S::Object>(&line) {
+            match read_message::<S::Object>(&message) {
                 Ok(Event::Applied(object)) => {
                     self.advance(object.resource_version());
                     self.store.apply(object);

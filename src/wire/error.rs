@@ -7,6 +7,8 @@ use std::time::Duration;
 use http::StatusCode;
 use kube::core::Status;
 
+use super::protobuf;
+
 /// The most of a server's own text that goes into a message.
 const MESSAGE_CHARS: usize = 1024;
 
@@ -123,7 +125,10 @@ impl WireError {
 
     /// The server said no, with `text` as the body.
     pub(super) fn refused(attempted: &str, code: StatusCode, retry_after: Option<Duration>, text: &[u8]) -> Self {
-        let status: Option<Status> = serde_json::from_slice(text).ok();
+        // In the form that was asked for, which may be either.
+        let status: Option<Status> = protobuf::status(text)
+            .ok()
+            .or_else(|| serde_json::from_slice(text).ok());
         let said = status
             .as_ref()
             .map(|status| status.message.clone())

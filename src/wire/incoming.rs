@@ -1,12 +1,12 @@
 //! An answer that is read as it comes, within the bounds of its request.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use http_body_util::BodyExt;
 use kube::client::Body;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Limits, WireError, WireFailure};
+use super::{Limits, WireError, WireFailure, is_of_type};
 
 /// The body of an answer that says yes.
 pub struct Incoming {
@@ -33,12 +33,7 @@ impl Incoming {
 
     /// Whether the server says that it is of this media type.
     pub fn is(&self, media_type: &str) -> bool {
-        let said = self
-            .headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|said| said.to_str().ok());
-        said.and_then(|said| said.split(';').next())
-            .is_some_and(|said| said.trim().eq_ignore_ascii_case(media_type))
+        is_of_type(&self.headers, media_type)
     }
 
     /// How many bytes were taken so far, after decompression.

@@ -6,10 +6,14 @@
 //! twice the last one counts.
 
 mod list;
+mod status;
+mod values;
 
 use thiserror::Error;
 
 pub use list::{ListHead, ListReader, Part};
+pub use status::status;
+pub use values::{duration, quantity, time};
 
 /// The media type.
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
@@ -44,6 +48,9 @@ pub enum ProtobufError {
     /// A string is not UTF-8.
     #[error("a string in it is not UTF-8")]
     NotText,
+    /// An event of a watch is of no known type.
+    #[error("it is no event of a watch")]
+    NoEvent,
     /// A field has another type than its number says.
     #[error("field {0} has another type than expected")]
     FieldType(u32),

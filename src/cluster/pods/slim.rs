@@ -16,7 +16,7 @@ use crate::observe::{
 };
 use crate::quantity::{Milli, Quantity};
 
-/// A pod's place, labels and facts, read from the JSON of a `v1` Pod.
+/// A pod's place, labels and facts, read from the JSON or the protobuf of a `v1` Pod.
 ///
 /// Lenient where a decision can be: a time or an amount that does not parse is absent (a missing request then fails
 /// the metric that needs it, with the pod's name), a phase that is not known is [`PodPhase::Unknown`].
@@ -59,7 +59,7 @@ impl From<RawPod<'_>> for SlimPod {
     }
 }
 
-fn phase(text: &str) -> PodPhase {
+pub(super) fn phase(text: &str) -> PodPhase {
     match text {
         "Pending" => PodPhase::Pending,
         "Running" => PodPhase::Running,
@@ -75,15 +75,18 @@ fn time(text: Text<'_>) -> Option<Timestamp> {
 
 fn ready(conditions: Vec<RawCondition<'_>>) -> Option<ReadyCondition> {
     let condition = conditions.into_iter().find(|c| c.kind.0 == "Ready")?;
-    let status = match condition.status.0.as_ref() {
+    Some(ReadyCondition {
+        status: condition_status(&condition.status.0),
+        since: condition.last_transition_time.and_then(time),
+    })
+}
+
+pub(super) fn condition_status(text: &str) -> ConditionStatus {
+    match text {
         "True" => ConditionStatus::True,
         "False" => ConditionStatus::False,
         _ => ConditionStatus::Unknown,
-    };
-    Some(ReadyCondition {
-        status,
-        since: condition.last_transition_time.and_then(time),
-    })
+    }
 }
 
 fn requests(spec: RawSpec<'_>) -> PodRequests {
@@ -277,7 +280,7 @@ impl<'de> Deserialize<'de> for Amount {
     }
 }
 
-fn amount(text: &str) -> Option<Milli> {
+pub(super) fn amount(text: &str) -> Option<Milli> {
     text.parse::<Quantity>().ok().map(|quantity| quantity.milli())
 }
 

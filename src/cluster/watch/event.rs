@@ -1,4 +1,6 @@
-//! What a list and a watch answer with, as JSON.
+//! What a list and a watch answer with.
+
+mod protobuf;
 
 use std::collections::BTreeMap;
 
@@ -7,6 +9,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use thiserror::Error;
+
+use super::messages::Message;
+use super::{INITIAL_EVENTS_END, Watched};
 
 /// One line of a watch.
 #[derive(Debug)]
@@ -54,8 +59,19 @@ struct RawMetadata {
     annotations: BTreeMap<String, String>,
 }
 
+/// Reads one event.
+pub(super) fn read_message<T: Watched>(message: &Message) -> Result<Event<T>, Unreadable> {
+    match (message, T::READ_PROTOBUF) {
+        (Message::Json(line), _) => read_event(line),
+        (Message::Protobuf(frame), Some(read)) => {
+            protobuf::read_event(frame, read).map_err(|error| Unreadable(error.to_string()))
+        }
+        (Message::Protobuf(_), None) => Err(Unreadable("it is protobuf, which was not asked for".to_owned())),
+    }
+}
+
 /// Reads one line.
-pub(super) fn read_event<T: DeserializeOwned>(line: &str) -> Result<Event<T>, Unreadable> {
+fn read_event<T: DeserializeOwned>(line: &str) -> Result<Event<T>, Unreadable> {
     let raw: RawEvent<T> = serde_json::from_str(line).map_err(|error| Unreadable(error.to_string()))?;
     Ok(match raw {
         RawEvent::Added(object) | RawEvent::Modified(object) => Event::Applied(object),
@@ -63,7 +79,7 @@ pub(super) fn read_event<T: DeserializeOwned>(line: &str) -> Result<Event<T>, Un
         RawEvent::Bookmark(RawBookmark { metadata }) => Event::Bookmark {
             ends_the_list: metadata
                 .annotations
-                .get("k8s.io/initial-events-end")
+                .get(INITIAL_EVENTS_END)
                 .is_some_and(|v| v == "true"),
             resource_version: metadata.resource_version,
         },

@@ -1,21 +1,22 @@
-//! A body as lines.
+//! A body as lines: a watch in JSON.
 
 use bytes::{Buf, BytesMut};
 use http_body_util::BodyExt;
 use kube::client::Body;
 use thiserror::Error;
 
+use super::frames::FRAME_BYTES;
 use crate::wire;
 
 /// The longest line that is read. etcd holds 1.5 MiB an object; as JSON it may be a few times that.
 pub(super) const LINE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Why there is no next line.
+/// Why there is no next event.
 #[derive(Debug, Error)]
-pub(super) enum LineError {
+pub(super) enum StreamError {
     #[error("the connection broke: {}", wire::causes(.0))]
     Broken(kube::Error),
-    #[error("an event is longer than {LINE_BYTES} bytes")]
+    #[error("an event is longer than {FRAME_BYTES} bytes of protobuf, or {LINE_BYTES} of JSON")]
     TooLong,
     #[error("an event is not UTF-8")]
     NotUtf8,
@@ -41,19 +42,19 @@ impl Lines {
     /// The next line that is not empty; `None` at the end. What follows the last newline is no line: it was cut off.
     ///
     /// Nothing is lost when the future is dropped before it is done.
-    pub(super) async fn next(&mut self) -> Result<Option<String>, LineError> {
+    pub(super) async fn next(&mut self) -> Result<Option<String>, StreamError> {
         loop {
             match self.take_line() {
                 Some(line) if line.is_empty() => continue,
                 Some(line) => {
-                    return String::from_utf8(line).map(Some).map_err(|_| LineError::NotUtf8);
+                    return String::from_utf8(line).map(Some).map_err(|_| StreamError::NotUtf8);
                 }
-                None if self.buffer.len() > LINE_BYTES => return Err(LineError::TooLong),
+                None if self.buffer.len() > LINE_BYTES => return Err(StreamError::TooLong),
                 None => {}
             }
             match self.body.frame().await {
                 None => return Ok(None),
-                Some(Err(error)) => return Err(LineError::Broken(error)),
+                Some(Err(error)) => return Err(StreamError::Broken(error)),
                 Some(Ok(frame)) => {
                     if let Some(data) = frame.data_ref() {
                         self.buffer.extend_from_slice(data);
@@ -99,12 +100,12 @@ mod tests {
     #[tokio::test]
     async fn an_endless_line_is_refused() {
         let mut lines = Lines::new(Body::from(vec![b'x'; LINE_BYTES + 1]));
-        assert!(matches!(lines.next().await, Err(LineError::TooLong)));
+        assert!(matches!(lines.next().await, Err(StreamError::TooLong)));
     }
 
     #[tokio::test]
     async fn bytes_that_are_no_text_are_refused() {
         let mut lines = Lines::new(Body::from(b"\xff\n".to_vec()));
-        assert!(matches!(lines.next().await, Err(LineError::NotUtf8)));
+        assert!(matches!(lines.next().await, Err(StreamError::NotUtf8)));
     }
 }

@@ -27,6 +27,16 @@ impl Watched for Object {
         plural: "things",
     };
 
+    /// Only the tests' own form: `name@version`.
+    const READ_PROTOBUF: Option<ReadProtobuf<Self>> = Some(|bytes| {
+        let text = std::str::from_utf8(bytes).map_err(|_| ProtobufError::NotText)?;
+        let (name, resource_version) = text.split_once('@').ok_or(ProtobufError::CutOff)?;
+        let (name, resource_version) = (name.to_owned(), resource_version.to_owned());
+        Ok(Self {
+            metadata: Metadata { name, resource_version },
+        })
+    });
+
     fn resource_version(&self) -> &str {
         &self.metadata.resource_version
     }
@@ -183,6 +193,43 @@ async fn a_streamed_list_appears_at_once_and_changes_follow() {
     assert!(health.is_ready() && health.trouble.is_none());
     assert_eq!((health.resource.as_str(), health.lists), ("things.apps", 1));
     assert_eq!(running.asked(), ["sendInitialEvents=true"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_in_protobuf_is_understood() {
+    fn field(number: u8, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+        let bytes = bytes.as_ref();
+        [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat()
+    }
+    let frame = |kind: &str, object: &[u8]| {
+        let body = [b"k8s\0".to_vec(), field(2, object)].concat();
+        let event = [field(1, kind), field(2, field(1, body))].concat();
+        [&u32::try_from(event.len()).unwrap().to_be_bytes()[..], &event].concat()
+    };
+    let bookmark = |version: &str, end: &str| {
+        let annotation = field(12, [field(1, INITIAL_EVENTS_END), field(2, end)].concat());
+        frame("BOOKMARK", &field(1, [field(6, version), annotation].concat()))
+    };
+    let first = [
+        frame("ADDED", b"a@1"),
+        frame("ADDED", b"b@2"),
+        frame("ADDED", b"unreadable"),
+        bookmark("4", "false"),
+        bookmark("5", "true"),
+        frame("MODIFIED", b"a@6"),
+        frame("DELETED", b"b@7"),
+        frame("ERROR", &[&field(3, "too old")[..], b"\x30\x9a\x03"].concat()),
+    ];
+    let second = [frame("ADDED", b"c@8"), bookmark("8", "true")];
+    let running = Running::start(
+        true,
+        [Answer::Protobuf(first.concat()), Answer::Protobuf(second.concat())],
+    );
+    running.settle().await;
+    assert_eq!((running.objects().as_str(), running.trouble()), ("a@6", Some("Gone")));
+    running.after(1).await;
+    assert_eq!((running.objects().as_str(), running.trouble()), ("c@8", None));
+    assert_eq!(running.handle.health().unreadable, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use kube::core::Status;
 use thiserror::Error;
 
 use super::event::Unreadable;
-use super::lines::LineError;
+use super::lines::StreamError;
 use crate::wire::{WireError, WireFailure};
 
 /// Why a watch has to begin again.
@@ -15,7 +15,7 @@ pub(super) enum Trouble {
     #[error("{0}")]
     Wire(#[from] WireError),
     #[error("{0}")]
-    Line(#[from] LineError),
+    Stream(#[from] StreamError),
     #[error("the server ended the watch: {}", .0.message)]
     Refused(Box<Status>),
     #[error("the server has sent nothing for {}", humantime::format_duration(*.0))]
@@ -34,7 +34,7 @@ impl Trouble {
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Wire(error) => error.reason(),
-            Self::Line(_) => WireFailure::Connection.as_str(),
+            Self::Stream(_) => WireFailure::Connection.as_str(),
             Self::Refused(status) if status.code == 410 => WireFailure::Gone.as_str(),
             Self::Refused(_) => WireFailure::Other.as_str(),
             Self::Silent(_) => "Silent",

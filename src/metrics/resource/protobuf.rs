@@ -10,7 +10,7 @@ use super::build::{Builder, RawLabels, TooManyParts};
 use super::decode::LIST;
 use crate::metrics::decode::DecodeError;
 use crate::quantity::{Milli, Quantity};
-use crate::wire::protobuf::{Field, Fields, ListReader, Part, ProtobufError};
+use crate::wire::protobuf::{self, Field, Fields, ListReader, Part, ProtobufError};
 
 /// The most of what is said about a list that is wrong: it may quote.
 const PROBLEM_CHARS: usize = 300;
@@ -69,7 +69,7 @@ fn add(builder: &mut Builder, labels: &mut Vec<u8>, item: &[u8]) -> Result<(), D
                 }
             }
             2 => at = time(field)?,
-            3 => window = duration(field)?,
+            3 => window = SignedDuration::from_nanos(protobuf::duration(field.bytes()?)?),
             4 => container(builder, field, &mut usage)?,
             _ => {}
         }
@@ -104,47 +104,17 @@ fn container<'a>(
     Ok(())
 }
 
-/// `resource.Quantity`; absent is zero.
 fn amount(quantity: &[u8]) -> Result<Milli, DecodeError> {
-    let mut amount = Milli::ZERO;
-    for field in Fields::of(quantity) {
-        let field = field?;
-        if field.number == 1 {
-            let quantity: Result<Quantity, _> = field.text()?.parse();
-            amount = quantity.map_err(|error| content(error.to_string()))?.milli();
-        }
-    }
-    Ok(amount)
+    let Some(text) = protobuf::quantity(quantity)? else {
+        return Ok(Milli::ZERO);
+    };
+    let quantity: Result<Quantity, _> = text.parse();
+    Ok(quantity.map_err(|error| content(error.to_string()))?.milli())
 }
 
-/// `meta.v1.Time`; Go's zero time has no bytes. Kubernetes sends whole seconds, and ignores nanoseconds.
-///
-/// Source: apimachinery `meta/v1/time_proto.go`.
 fn time(field: Field<'_>) -> Result<Option<Timestamp>, DecodeError> {
-    if field.bytes()?.is_empty() {
-        return Ok(None);
-    }
-    let mut seconds = 0;
-    for field in field.message()? {
-        let field = field?;
-        if field.number == 1 {
-            seconds = field.integer()?;
-        }
-    }
-    let time = Timestamp::from_second(seconds).map_err(|_| content(format!("{seconds} s is no time")))?;
-    Ok(Some(time))
-}
-
-/// `meta.v1.Duration`, in nanoseconds.
-fn duration(field: Field<'_>) -> Result<SignedDuration, DecodeError> {
-    let mut duration = SignedDuration::ZERO;
-    for field in field.message()? {
-        let field = field?;
-        if field.number == 1 {
-            duration = SignedDuration::from_nanos(field.integer()?);
-        }
-    }
-    Ok(duration)
+    let time = |seconds| Timestamp::from_second(seconds).map_err(|_| content(format!("{seconds} s is no time")));
+    protobuf::time(field.bytes()?)?.map(time).transpose()
 }
 
 /// Keeps the bytes of a map's entry, as a field of its own again.
