@@ -217,12 +217,9 @@ impl Controller {
         if let Some(late) = due.late.filter(|late| *late > LATE) {
             warn!(elapsed_ms = late.as_millis() as u64, "A pass begins late");
         }
-        if due.autoscalers.is_empty() {
+        if due.autoscalers.is_empty() && due.missed == 0 {
             return;
         }
-        let answers = pass::questions(&self.context, &due.autoscalers, state.prober.subject());
-        let number = state.next_pass;
-        state.next_pass += 1;
         let report = PassReport {
             late: due.late,
             longest_interval: due.longest_interval,
@@ -232,6 +229,12 @@ impl Controller {
             gone: std::mem::take(&mut state.gone),
             ..PassReport::default()
         };
+        if due.autoscalers.is_empty() {
+            return self.listener.pass(report);
+        }
+        let answers = pass::questions(&self.context, &due.autoscalers, state.prober.subject());
+        let number = state.next_pass;
+        state.next_pass += 1;
         state.passes.insert(
             number,
             OpenPass {
@@ -329,3 +332,6 @@ async fn write_waiting(cx: &Context, key: &Key) {
         acting.write_status_now(&cx.held, &autoscaler, &status).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

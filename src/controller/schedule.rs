@@ -13,6 +13,10 @@ use rhythm::Rhythm;
 /// Autoscalers whose syncs ran over their next turn are synced together: so long after the first of them has ended.
 const GATHERING: Duration = Duration::from_millis(100);
 
+/// A pass that new values have brought forward waits until fewer than one in so many autoscalers are still being synced. A few that
+/// are slow hold up nobody.
+const PART_IN_THE_WAY: usize = 10;
+
 /// When each autoscaler is synced: all together once a sync period, so that a pass can read in bulk, and one at once
 /// when its spec changes. No autoscaler is ever synced twice at the same time.
 ///
@@ -93,15 +97,25 @@ impl Schedule {
         }
     }
 
+    /// When the next pass begins; one that was brought forward not while a good part of the one before still runs.
+    fn next_pass(&self) -> Duration {
+        let running = self.autoscalers.values().filter(|turn| turn.running).count();
+        if running > self.autoscalers.len() / PART_IN_THE_WAY {
+            self.rhythm.next_pass_unhurried()
+        } else {
+            self.rhythm.next_pass()
+        }
+    }
+
     /// When something is due next.
     pub fn next_due(&self) -> Duration {
         let waiting = |k: &Key| self.autoscalers.get(k).is_some_and(|t| !t.running);
         if self.urgent.iter().any(waiting) {
             Duration::ZERO
         } else if self.overdue.is_empty() {
-            self.rhythm.next_pass()
+            self.next_pass()
         } else {
-            self.overdue_at.min(self.rhythm.next_pass())
+            self.overdue_at.min(self.next_pass())
         }
     }
 
@@ -131,7 +145,7 @@ impl Schedule {
     pub fn take_due(&mut self, now: Duration) -> Due {
         let mut due: Vec<Key> = Vec::new();
         let (mut late, mut missed) = (None, 0);
-        if now >= self.rhythm.next_pass() {
+        if now >= self.next_pass() {
             for (key, turn) in &mut self.autoscalers {
                 if turn.running {
                     turn.missed = true;
@@ -258,6 +272,9 @@ mod tests {
         let due = schedule.take_due(ended + GATHERING);
         assert_eq!(due.autoscalers, [key("a"), key("b"), key("c")]);
         assert_eq!((due.late, due.longest_interval), (None, ended + GATHERING));
+        for name in ["a", "b", "c"] {
+            schedule.ended(&key(name), at(21));
+        }
         // The next pass keeps its time.
         assert_eq!(schedule.next_due(), at(30));
     }
