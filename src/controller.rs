@@ -13,6 +13,7 @@ pub mod selectors;
 pub mod sync;
 
 mod held;
+mod precedence;
 mod probe;
 
 use std::collections::HashMap;
@@ -36,6 +37,7 @@ use crate::observe::Status;
 use crate::spec::Key;
 use act::Hand;
 use held::Held;
+use precedence::Precedence;
 use probe::Prober;
 use report::{PassReport, SyncReport};
 use schedule::Schedule;
@@ -78,6 +80,7 @@ pub(crate) struct Context {
     pub hand: Hand,
     held: Held,
     places: Semaphore,
+    precedence: Precedence,
 }
 
 /// The controller.
@@ -128,6 +131,7 @@ impl Controller {
             hand,
             held: Held::default(),
             places,
+            precedence: Precedence::default(),
         };
         Self {
             context: Arc::new(context),

@@ -25,6 +25,8 @@ const PART_IN_THE_WAY: usize = 10;
 pub struct Schedule {
     rhythm: Rhythm,
     autoscalers: BTreeMap<Key, Turn>,
+    /// How many of them are being synced.
+    running: usize,
     /// Those to be synced before the next pass.
     urgent: BTreeSet<Key>,
     /// Those whose turn came while they were running, and when they follow: together, so that they ask together.
@@ -61,6 +63,7 @@ impl Schedule {
         Self {
             rhythm: Rhythm::new(period),
             autoscalers: BTreeMap::new(),
+            running: 0,
             urgent: BTreeSet::new(),
             overdue: BTreeSet::new(),
             overdue_at: Duration::ZERO,
@@ -79,7 +82,8 @@ impl Schedule {
 
     /// An autoscaler is gone. A sync that is still running ends by itself.
     pub fn forget(&mut self, key: &Key) {
-        self.autoscalers.remove(key);
+        let gone = self.autoscalers.remove(key);
+        self.running -= usize::from(gone.is_some_and(|turn| turn.running));
         self.urgent.remove(key);
         self.overdue.remove(key);
     }
@@ -87,7 +91,7 @@ impl Schedule {
     /// A sync of this autoscaler has ended.
     pub fn ended(&mut self, key: &Key, now: Duration) {
         if let Some(turn) = self.autoscalers.get_mut(key) {
-            turn.running = false;
+            self.running -= usize::from(std::mem::take(&mut turn.running));
             if std::mem::take(&mut turn.missed) {
                 if self.overdue.is_empty() {
                     self.overdue_at = now + GATHERING;
@@ -99,8 +103,7 @@ impl Schedule {
 
     /// When the next pass begins; one that was brought forward not while a good part of the one before still runs.
     fn next_pass(&self) -> Duration {
-        let running = self.autoscalers.values().filter(|turn| turn.running).count();
-        if running > self.autoscalers.len() / PART_IN_THE_WAY {
+        if self.running > self.autoscalers.len() / PART_IN_THE_WAY {
             self.rhythm.next_pass_unhurried()
         } else {
             self.rhythm.next_pass()
@@ -143,7 +146,7 @@ impl Schedule {
 
     /// The autoscalers to sync now, those that waited longest first. They count as running until [`Self::ended`].
     pub fn take_due(&mut self, now: Duration) -> Due {
-        let mut due: Vec<Key> = Vec::new();
+        let mut due: Vec<(Option<Duration>, Key)> = Vec::new();
         let (mut late, mut missed) = (None, 0);
         if now >= self.next_pass() {
             for (key, turn) in &mut self.autoscalers {
@@ -151,7 +154,7 @@ impl Schedule {
                     turn.missed = true;
                     missed += 1;
                 } else {
-                    due.push(key.clone());
+                    due.push((turn.last_start, key.clone()));
                 }
             }
             self.urgent
@@ -162,17 +165,21 @@ impl Schedule {
             if now >= self.overdue_at {
                 self.urgent.append(&mut self.overdue);
             }
-            let ready = |k: &&Key| self.autoscalers.get(*k).is_some_and(|t| !t.running);
-            due = self.urgent.iter().filter(ready).cloned().collect();
+            let ready = |key: &Key| {
+                let turn = self.autoscalers.get(key).filter(|turn| !turn.running)?;
+                Some((turn.last_start, key.clone()))
+            };
+            due = self.urgent.iter().filter_map(ready).collect();
             self.urgent
                 .retain(|k| self.autoscalers.get(k).is_some_and(|t| t.running));
-            due.iter().for_each(|key| _ = self.overdue.remove(key));
+            due.iter().for_each(|(_, key)| _ = self.overdue.remove(key));
         }
-        due.sort_by_key(|k| self.autoscalers[k].last_start);
+        due.sort_by_key(|(last_start, _)| *last_start);
+        self.running += due.len();
         let mut longest = Duration::ZERO;
-        for key in &due {
+        for (last_start, key) in &due {
             if let Some(turn) = self.autoscalers.get_mut(key) {
-                longest = longest.max(turn.last_start.map_or(Duration::ZERO, |last| now.saturating_sub(last)));
+                longest = longest.max(last_start.map_or(Duration::ZERO, |last| now.saturating_sub(last)));
                 *turn = Turn {
                     last_start: Some(now),
                     running: true,
@@ -181,7 +188,7 @@ impl Schedule {
             }
         }
         Due {
-            autoscalers: due,
+            autoscalers: due.into_iter().map(|(_, key)| key).collect(),
             late,
             missed,
             longest_interval: longest,

@@ -190,6 +190,12 @@ async fn an_api_server_that_is_ten_times_slower_delays_no_pass() {
     let scaled = scene.scaled(4, shows);
     assert_eq!(scaled.len(), 40);
     assert!(*scaled.iter().max().unwrap() < shows + secs(5), "{scaled:?}");
+    let statuses = scene.world.seen.lock().statuses.clone();
+    let first = statuses.into_iter().find(|at| *at > shows).unwrap();
+    assert!(
+        first > *scaled.iter().max().unwrap(),
+        "a status was written before the last scale"
+    );
     check_rhythm(&scene.passes(secs(60), secs(180)), 40);
     scene.end().await;
 }
