@@ -189,7 +189,13 @@ impl Controller {
                 biased;
                 () = stop.cancelled() => break,
                 changes = cx.cluster.autoscalers.changes() => self.take_in(&mut state, changes),
-                Some(ended) = state.syncs.join_next_with_id() => self.ended(&mut state, ended),
+                Some(ended) = state.syncs.join_next_with_id() => {
+                    self.ended(&mut state, ended);
+                    // In a pass they end by the hundred.
+                    while let Some(ended) = state.syncs.try_join_next_with_id() {
+                        self.ended(&mut state, ended);
+                    }
+                }
                 Some(probed) = state.prober.ended() => probed.tell(&mut state.schedule),
                 () = sleep_until(wake) => {}
             }
