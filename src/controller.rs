@@ -13,6 +13,7 @@ pub mod selectors;
 pub mod sync;
 
 mod held;
+mod precedence;
 mod probe;
 
 use std::collections::HashMap;
@@ -36,6 +37,7 @@ use crate::observe::Status;
 use crate::spec::Key;
 use act::Hand;
 use held::Held;
+use precedence::Precedence;
 use probe::Prober;
 use report::{PassReport, SyncReport};
 use schedule::Schedule;
@@ -78,6 +80,7 @@ pub(crate) struct Context {
     pub hand: Hand,
     held: Held,
     places: Semaphore,
+    precedence: Precedence,
 }
 
 /// The controller.
@@ -128,6 +131,7 @@ impl Controller {
             hand,
             held: Held::default(),
             places,
+            precedence: Precedence::default(),
         };
         Self {
             context: Arc::new(context),
@@ -185,7 +189,13 @@ impl Controller {
                 biased;
                 () = stop.cancelled() => break,
                 changes = cx.cluster.autoscalers.changes() => self.take_in(&mut state, changes),
-                Some(ended) = state.syncs.join_next_with_id() => self.ended(&mut state, ended),
+                Some(ended) = state.syncs.join_next_with_id() => {
+                    self.ended(&mut state, ended);
+                    // In a pass they end by the hundred.
+                    while let Some(ended) = state.syncs.try_join_next_with_id() {
+                        self.ended(&mut state, ended);
+                    }
+                }
                 Some(probed) = state.prober.ended() => probed.tell(&mut state.schedule),
                 () = sleep_until(wake) => {}
             }
@@ -217,12 +227,9 @@ impl Controller {
         if let Some(late) = due.late.filter(|late| *late > LATE) {
             warn!(elapsed_ms = late.as_millis() as u64, "A pass begins late");
         }
-        if due.autoscalers.is_empty() {
+        if due.autoscalers.is_empty() && due.missed == 0 {
             return;
         }
-        let answers = pass::questions(&self.context, &due.autoscalers, state.prober.subject());
-        let number = state.next_pass;
-        state.next_pass += 1;
         let report = PassReport {
             late: due.late,
             longest_interval: due.longest_interval,
@@ -232,6 +239,12 @@ impl Controller {
             gone: std::mem::take(&mut state.gone),
             ..PassReport::default()
         };
+        if due.autoscalers.is_empty() {
+            return self.listener.pass(report);
+        }
+        let answers = pass::questions(&self.context, &due.autoscalers, state.prober.subject());
+        let number = state.next_pass;
+        state.next_pass += 1;
         state.passes.insert(
             number,
             OpenPass {
@@ -329,3 +342,6 @@ async fn write_waiting(cx: &Context, key: &Key) {
         acting.write_status_now(&cx.held, &autoscaler, &status).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

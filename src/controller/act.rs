@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::compare::{Comparison, Difference, Tally};
 use super::held::Held;
+use super::precedence::Precedence;
 use super::report::{ScaleWriteReport, StatusWriteReport};
 use crate::cluster::autoscalers::{Autoscaler, Origin};
 use crate::cluster::events::{EventRecorder, Involved};
@@ -83,7 +84,7 @@ impl Acting {
     /// Writes a status if it says something that cannot wait. Gives what became of it, and its failure's message.
     async fn write_status(
         &self,
-        held: &Held,
+        (held, precedence): (&Held, &Precedence),
         autoscaler: &Autoscaler,
         spec: Option<&Spec>,
         before: &Status,
@@ -104,7 +105,10 @@ impl Acting {
                 held.status_waits(key, Some(status.clone()));
                 (StatusWriteReport::Postponed, None)
             }
-            Offer::WriteNow => self.write_status_now(held, autoscaler, status).await,
+            Offer::WriteNow => {
+                precedence.scales_written().await;
+                self.write_status_now(held, autoscaler, status).await
+            }
         }
     }
 
@@ -295,7 +299,7 @@ impl Hand {
     /// Writes the status and the Events that go with it.
     pub(super) async fn publish(
         &self,
-        held: &Held,
+        (held, precedence): (&Held, &Precedence),
         autoscaler: &Autoscaler,
         spec: Option<&Spec>,
         before: &Status,
@@ -309,7 +313,7 @@ impl Hand {
             return StatusWriteReport::DryRun;
         };
         let (report, failure) = acting
-            .write_status(held, autoscaler, spec, before, &conclusion.status)
+            .write_status((held, precedence), autoscaler, spec, before, &conclusion.status)
             .await;
         acting.record(autoscaler, &conclusion.events_in_order(failure.as_deref()), now);
         report

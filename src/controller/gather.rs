@@ -26,13 +26,30 @@ pub fn select_pods(
     pods: &PodStore,
     selectors: &mut SelectorTable,
 ) -> Result<(Selector, Arc<[Pod]>), SelectorFailure> {
+    let parsed = parse(selector)?;
+    claim(key, &parsed, pods, selectors)?;
+    let picked = pods.select(&key.namespace, &parsed);
+    Ok((parsed, picked))
+}
+
+/// A scale's selector.
+pub(super) fn parse(selector: &str) -> Result<Selector, SelectorFailure> {
     if selector.is_empty() {
         return Err(SelectorFailure::Absent);
     }
-    let parsed = Selector::parse(selector).map_err(|e| SelectorFailure::Invalid(e.to_string()))?;
-    selectors.learn(key, parsed.clone());
+    Selector::parse(selector).map_err(|e| SelectorFailure::Invalid(e.to_string()))
+}
+
+/// Has `selectors` learn the autoscaler's selector, and looks whether its pods are its alone.
+pub(super) fn claim(
+    key: &Key,
+    selector: &Selector,
+    pods: &PodStore,
+    selectors: &mut SelectorTable,
+) -> Result<(), SelectorFailure> {
+    selectors.learn(key, selector);
     let mut names = BTreeSet::new();
-    pods.for_each_labels(&key.namespace, &parsed, |labels| {
+    pods.for_each_labels(&key.namespace, selector, |labels| {
         selectors.add_selecting(&key.namespace, &labels, &mut names)
     });
     if names.len() > 1 {
@@ -41,12 +58,11 @@ pub fn select_pods(
             .map(|name| Key::new(key.namespace.clone(), name))
             .collect();
         return Err(SelectorFailure::Ambiguous {
-            selector: parsed.to_string(),
+            selector: selector.to_string(),
             autoscalers,
         });
     }
-    let picked = pods.select(&key.namespace, &parsed);
-    Ok((parsed, picked))
+    Ok(())
 }
 
 /// What custom metrics APIs call the kind of the object that an Object metric describes: `ingresses.networking.k8s.io`.

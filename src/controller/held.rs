@@ -1,8 +1,7 @@
 //! What the controller holds of each autoscaler between two syncs.
 
-use std::collections::HashMap;
-
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 
 use super::selectors::SelectorTable;
 use crate::cluster::autoscalers::{Autoscaler, Origin};
@@ -14,7 +13,7 @@ use crate::spec::Key;
 /// back before anybody asks for it.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    by_key: Mutex<HashMap<Key, Kept>>,
+    by_key: Mutex<FxHashMap<Key, Kept>>,
     /// Which autoscaler selects which pods.
     pub selectors: Mutex<SelectorTable>,
 }

@@ -13,6 +13,10 @@ use rhythm::Rhythm;
 /// Autoscalers whose syncs ran over their next turn are synced together: so long after the first of them has ended.
 const GATHERING: Duration = Duration::from_millis(100);
 
+/// A pass that new values have brought forward waits until fewer than one in so many autoscalers are still being synced. A few that
+/// are slow hold up nobody.
+const PART_IN_THE_WAY: usize = 10;
+
 /// When each autoscaler is synced: all together once a sync period, so that a pass can read in bulk, and one at once
 /// when its spec changes. No autoscaler is ever synced twice at the same time.
 ///
@@ -21,6 +25,8 @@ const GATHERING: Duration = Duration::from_millis(100);
 pub struct Schedule {
     rhythm: Rhythm,
     autoscalers: BTreeMap<Key, Turn>,
+    /// How many of them are being synced.
+    running: usize,
     /// Those to be synced before the next pass.
     urgent: BTreeSet<Key>,
     /// Those whose turn came while they were running, and when they follow: together, so that they ask together.
@@ -57,6 +63,7 @@ impl Schedule {
         Self {
             rhythm: Rhythm::new(period),
             autoscalers: BTreeMap::new(),
+            running: 0,
             urgent: BTreeSet::new(),
             overdue: BTreeSet::new(),
             overdue_at: Duration::ZERO,
@@ -75,7 +82,8 @@ impl Schedule {
 
     /// An autoscaler is gone. A sync that is still running ends by itself.
     pub fn forget(&mut self, key: &Key) {
-        self.autoscalers.remove(key);
+        let gone = self.autoscalers.remove(key);
+        self.running -= usize::from(gone.is_some_and(|turn| turn.running));
         self.urgent.remove(key);
         self.overdue.remove(key);
     }
@@ -83,7 +91,7 @@ impl Schedule {
     /// A sync of this autoscaler has ended.
     pub fn ended(&mut self, key: &Key, now: Duration) {
         if let Some(turn) = self.autoscalers.get_mut(key) {
-            turn.running = false;
+            self.running -= usize::from(std::mem::take(&mut turn.running));
             if std::mem::take(&mut turn.missed) {
                 if self.overdue.is_empty() {
                     self.overdue_at = now + GATHERING;
@@ -93,15 +101,24 @@ impl Schedule {
         }
     }
 
+    /// When the next pass begins; one that was brought forward not while a good part of the one before still runs.
+    fn next_pass(&self) -> Duration {
+        if self.running > self.autoscalers.len() / PART_IN_THE_WAY {
+            self.rhythm.next_pass_unhurried()
+        } else {
+            self.rhythm.next_pass()
+        }
+    }
+
     /// When something is due next.
     pub fn next_due(&self) -> Duration {
         let waiting = |k: &Key| self.autoscalers.get(k).is_some_and(|t| !t.running);
         if self.urgent.iter().any(waiting) {
             Duration::ZERO
         } else if self.overdue.is_empty() {
-            self.rhythm.next_pass()
+            self.next_pass()
         } else {
-            self.overdue_at.min(self.rhythm.next_pass())
+            self.overdue_at.min(self.next_pass())
         }
     }
 
@@ -129,15 +146,15 @@ impl Schedule {
 
     /// The autoscalers to sync now, those that waited longest first. They count as running until [`Self::ended`].
     pub fn take_due(&mut self, now: Duration) -> Due {
-        let mut due: Vec<Key> = Vec::new();
+        let mut due: Vec<(Option<Duration>, Key)> = Vec::new();
         let (mut late, mut missed) = (None, 0);
-        if now >= self.rhythm.next_pass() {
+        if now >= self.next_pass() {
             for (key, turn) in &mut self.autoscalers {
                 if turn.running {
                     turn.missed = true;
                     missed += 1;
                 } else {
-                    due.push(key.clone());
+                    due.push((turn.last_start, key.clone()));
                 }
             }
             self.urgent
@@ -148,17 +165,21 @@ impl Schedule {
             if now >= self.overdue_at {
                 self.urgent.append(&mut self.overdue);
             }
-            let ready = |k: &&Key| self.autoscalers.get(*k).is_some_and(|t| !t.running);
-            due = self.urgent.iter().filter(ready).cloned().collect();
+            let ready = |key: &Key| {
+                let turn = self.autoscalers.get(key).filter(|turn| !turn.running)?;
+                Some((turn.last_start, key.clone()))
+            };
+            due = self.urgent.iter().filter_map(ready).collect();
             self.urgent
                 .retain(|k| self.autoscalers.get(k).is_some_and(|t| t.running));
-            due.iter().for_each(|key| _ = self.overdue.remove(key));
+            due.iter().for_each(|(_, key)| _ = self.overdue.remove(key));
         }
-        due.sort_by_key(|k| self.autoscalers[k].last_start);
+        due.sort_by_key(|(last_start, _)| *last_start);
+        self.running += due.len();
         let mut longest = Duration::ZERO;
-        for key in &due {
+        for (last_start, key) in &due {
             if let Some(turn) = self.autoscalers.get_mut(key) {
-                longest = longest.max(turn.last_start.map_or(Duration::ZERO, |last| now.saturating_sub(last)));
+                longest = longest.max(last_start.map_or(Duration::ZERO, |last| now.saturating_sub(last)));
                 *turn = Turn {
                     last_start: Some(now),
                     running: true,
@@ -167,7 +188,7 @@ impl Schedule {
             }
         }
         Due {
-            autoscalers: due,
+            autoscalers: due.into_iter().map(|(_, key)| key).collect(),
             late,
             missed,
             longest_interval: longest,
@@ -258,6 +279,9 @@ mod tests {
         let due = schedule.take_due(ended + GATHERING);
         assert_eq!(due.autoscalers, [key("a"), key("b"), key("c")]);
         assert_eq!((due.late, due.longest_interval), (None, ended + GATHERING));
+        for name in ["a", "b", "c"] {
+            schedule.ended(&key(name), at(21));
+        }
         // The next pass keeps its time.
         assert_eq!(schedule.next_due(), at(30));
     }

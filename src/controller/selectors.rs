@@ -38,12 +38,12 @@ impl SelectorTable {
     }
 
     /// An autoscaler's selector, as its sync saw it. Nothing happens for one that is not registered (any more).
-    pub fn learn(&mut self, key: &Key, selector: Selector) {
+    pub fn learn(&mut self, key: &Key, selector: &Selector) {
         let Some(namespace) = self.namespaces.get_mut(&key.namespace) else {
             return;
         };
         match namespace.selectors.get(&key.name) {
-            Some(Some(known)) if *known == selector => return,
+            Some(Some(known)) if known == selector => return,
             Some(_) => {}
             None => return,
         }
@@ -57,7 +57,7 @@ impl SelectorTable {
                 namespace.others.insert(key.name.clone());
             }
         }
-        namespace.selectors.insert(key.name.clone(), Some(selector));
+        namespace.selectors.insert(key.name.clone(), Some(selector.clone()));
     }
 
     /// An autoscaler is gone.
@@ -129,7 +129,7 @@ mod tests {
             let key = Key::new("shop", *name);
             table.register(&key);
             if let Some(selector) = selector {
-                table.learn(&key, Selector::parse(selector).unwrap());
+                table.learn(&key, &Selector::parse(selector).unwrap());
             }
         }
         table
@@ -162,11 +162,11 @@ mod tests {
     #[test]
     fn a_selector_that_changes_or_goes_is_found_no_more() {
         let mut table = table(&[("a", Some("app=web")), ("b", Some("app=web"))]);
-        table.learn(&Key::new("shop", "a"), Selector::parse("app=api").unwrap());
+        table.learn(&Key::new("shop", "a"), &Selector::parse("app=api").unwrap());
         assert_eq!(selecting(&table, &[("app", "web")]), ["b"]);
         table.forget(&Key::new("shop", "b"));
         assert!(selecting(&table, &[("app", "web")]).is_empty());
-        table.learn(&Key::new("shop", "b"), Selector::parse("app=web").unwrap());
+        table.learn(&Key::new("shop", "b"), &Selector::parse("app=web").unwrap());
         assert!(
             selecting(&table, &[("app", "web")]).is_empty(),
             "one that is gone does not come back"

@@ -10,7 +10,7 @@ use tracing::{debug, error, warn};
 
 use super::Context;
 use super::act::ScaleTry;
-use super::gather::{in_time, resource_of, select_pods};
+use super::gather::{claim, in_time, parse, resource_of};
 use super::report::{Action, ErrorClass, MetricReport, ScaleWriteReport, StatusWriteReport, SyncReport};
 use crate::cluster::autoscalers::Autoscaler;
 use crate::cluster::resource::ScaleResource;
@@ -84,6 +84,7 @@ async fn sync_valid(cx: &Context, answers: &MetricPass, autoscaler: &Autoscaler,
         }
 
         // Few writes at a time; waiting for metrics takes no place.
+        let scaling = decision.write.as_ref().map(|_| cx.precedence.scaling());
         let place = if decision.write.is_some() {
             cx.places.acquire().await.ok()
         } else {
@@ -101,7 +102,7 @@ async fn sync_valid(cx: &Context, answers: &MetricPass, autoscaler: &Autoscaler,
             ScaleTry::Conflict(_) if attempt < WRITE_TRIES => continue,
             ScaleTry::Conflict(problem) => (WriteOutcome::Failed(problem), ScaleWriteReport::Conflict),
         };
-        drop(place);
+        drop((place, scaling));
         return end(cx, autoscaler, &sight, &decision, &outcome, wrote, memory).await;
     }
     blank(key, ErrorClass::Internal)
@@ -124,7 +125,14 @@ async fn end(
         .remember(&autoscaler.key, std::mem::take(&mut conclusion.memory));
     let status_write = cx
         .hand
-        .publish(&cx.held, autoscaler, Some(spec), &seen.status, &conclusion, now)
+        .publish(
+            (&cx.held, &cx.precedence),
+            autoscaler,
+            Some(spec),
+            &seen.status,
+            &conclusion,
+            now,
+        )
         .await;
     report(autoscaler, sight, decision, &conclusion, wrote, status_write)
 }
@@ -203,7 +211,7 @@ async fn cannot_decide(cx: &Context, autoscaler: &Autoscaler, reason: &'static s
     let conclusion = broken(&before, reason, problem, now);
     let status_write = cx
         .hand
-        .publish(&cx.held, autoscaler, None, &before, &conclusion, now)
+        .publish((&cx.held, &cx.precedence), autoscaler, None, &before, &conclusion, now)
         .await;
     SyncReport {
         status_write,
@@ -266,7 +274,11 @@ type Picked = Result<(Selector, Arc<[Pod]>), crate::observe::SelectorFailure>;
 fn pick(cx: &Context, spec: &Spec, status: &Status, scale: &Result<Scale, ScaleFailure>) -> Option<Picked> {
     let scale = scale.as_ref().ok()?;
     asks_metrics(spec, status, scale, &cx.settings.decide).then(|| {
-        let mut selectors = cx.held.selectors.lock();
-        select_pods(&spec.key, &scale.selector, &cx.cluster.pods, &mut selectors)
+        let (key, pods) = (&spec.key, &cx.cluster.pods);
+        let selector = parse(&scale.selector)?;
+        // The one thing that syncs share: no longer under its lock than needed.
+        claim(key, &selector, pods, &mut cx.held.selectors.lock())?;
+        let picked = pods.select(&key.namespace, &selector);
+        Ok((selector, picked))
     })
 }

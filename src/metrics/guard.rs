@@ -110,11 +110,12 @@ impl Guard {
     pub async fn ask<T>(&self, question: impl Future<Output = Result<T, SourceError>>) -> Result<T, SourceError> {
         let _place = self.places.acquire().await.expect("the semaphore is never closed");
         let trial = self.admitted().await?;
+        let asked = Instant::now();
         let outcome = match timeout(self.settings.time, question).await {
             Ok(outcome) => outcome,
             Err(_) => Err(SourceError::timed_out(self.asked.clone(), self.settings.time)),
         };
-        self.record(outcome.as_ref().err());
+        self.record(outcome.as_ref().err(), asked);
         drop(trial);
         outcome
     }
@@ -169,13 +170,13 @@ impl Guard {
         }
     }
 
-    fn record(&self, error: Option<&SourceError>) {
+    fn record(&self, error: Option<&SourceError>, asked: Instant) {
         let now = Instant::now();
         let mut state = self.state.lock();
         state.troubles.note(&self.asked, error, now);
         match error {
             Some(error) if error.strains => {
-                state.breaker.failed(now);
+                state.breaker.failed(asked, now);
                 state.last = Some(error.clone());
             }
             _ => state.breaker.answered(),

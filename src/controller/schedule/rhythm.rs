@@ -22,6 +22,8 @@ pub struct Rhythm {
     /// When the next pass begins, at the latest.
     next: Duration,
     last: Option<Duration>,
+    /// New values have brought the next pass forward to now.
+    forward: bool,
     phase: Phase,
     early: f64,
     early_filled: Duration,
@@ -34,6 +36,7 @@ impl Rhythm {
             period: period.max(Duration::from_millis(1)),
             next: Duration::ZERO,
             last: None,
+            forward: false,
             phase: Phase::default(),
             early: EARLY_PASSES,
             early_filled: Duration::ZERO,
@@ -43,6 +46,14 @@ impl Rhythm {
     /// When the next pass begins, as far as is known; new values may bring it forward.
     pub fn next_pass(&self) -> Duration {
         self.next
+    }
+
+    /// The same where a pass that was brought forward is in the way of the one before.
+    pub fn next_pass_unhurried(&self) -> Duration {
+        match self.last {
+            Some(last) if self.forward => last + self.period + self.wait(),
+            _ => self.next,
+        }
     }
 
     /// When the source is to be probed; see [`Self::read`].
@@ -70,6 +81,7 @@ impl Rhythm {
         let grid = self.next;
         if self.phase.read(read, probe) && self.may_begin(now) {
             self.next = self.next.min(now);
+            self.forward = true;
         } else if self.next > now {
             self.plan(self.last.unwrap_or(now), now, grid);
         }
@@ -105,6 +117,7 @@ impl Rhythm {
     /// Sets when the pass after the one at `last` begins; `grid`: when it would without a phase.
     fn plan(&mut self, last: Duration, now: Duration, grid: Duration) {
         let latest = last + self.period + self.wait();
+        self.forward = false;
         self.next = if self.phase.is_near(now) {
             latest
         } else {

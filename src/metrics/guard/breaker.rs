@@ -98,15 +98,19 @@ impl Breaker {
         self.rests = 0;
     }
 
-    /// The source failed.
-    pub fn failed(&mut self, now: Instant) {
+    /// The source failed at `now` a question that was asked at `asked`.
+    ///
+    /// A long rest counts from the question: one that hung for most of a period is to be asked again in the next pass.
+    pub fn failed(&mut self, asked: Instant, now: Instant) {
         match self.state {
             State::Closed { failures } if failures + 1 < self.settings.failures => {
                 self.state = State::Closed { failures: failures + 1 };
             }
             State::Closed { .. } | State::Trying => {
+                let short = now + self.settings.first_rest.mul_f64(0.75);
+                let until = (now + self.rest()).min(asked + self.settings.longest_rest);
                 self.state = State::Open {
-                    until: now + self.rest(),
+                    until: until.max(short),
                 };
                 self.rests = self.rests.saturating_add(1);
             }
@@ -160,7 +164,7 @@ mod tests {
         let now = Instant::now();
         for _ in 0..5 {
             assert_eq!(breaker.admit(now), Admission::Ask);
-            breaker.failed(now);
+            breaker.failed(now, now);
         }
         (breaker, now)
     }
@@ -177,7 +181,7 @@ mod tests {
         let mut breaker = Breaker::new(BreakerSettings::default(), 7);
         let now = Instant::now();
         for _ in 0..10 {
-            (0..4).for_each(|_| breaker.failed(now));
+            (0..4).for_each(|_| breaker.failed(now, now));
             breaker.answered();
         }
         assert_eq!(breaker.admit(now), Admission::Ask);
@@ -201,7 +205,7 @@ mod tests {
             rests.push((until - now).as_secs_f64());
             now = until;
             assert_eq!(breaker.admit(now), Admission::Trial);
-            breaker.failed(now);
+            breaker.failed(now, now);
         }
         for (rest, whole) in rests
             .iter()
@@ -210,6 +214,17 @@ mod tests {
             assert!((whole * 0.75..=whole).contains(rest), "{rest} of {whole}");
         }
         assert!(rests[10..].windows(2).any(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn a_question_that_hung_is_tried_again_a_period_after_it_was_asked() {
+        let (mut breaker, mut asked) = opened();
+        for _ in 0..20 {
+            asked += seconds(15);
+            assert_eq!(breaker.admit(asked), Admission::Trial);
+            breaker.failed(asked, asked + seconds(10));
+            assert_eq!(breaker.admit(asked + seconds(10)), Admission::Rest);
+        }
     }
 
     #[test]

@@ -213,7 +213,9 @@ impl Own {
     }
 
     pub(super) fn pass(&self, report: &PassReport) {
-        self.pass_duration.observe(report.duration.as_secs_f64());
+        if !report.syncs.is_empty() {
+            self.pass_duration.observe(report.duration.as_secs_f64());
+        }
         if let Some(late) = report.late {
             self.pass_lateness.observe(late.as_secs_f64());
             self.sync_interval.set(report.longest_interval.as_secs_f64());

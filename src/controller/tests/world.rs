@@ -1,0 +1,272 @@
+//! A made-up cluster for the loop, in virtual time: an API server and a metrics server that can be slow or refuse.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, StreamBody};
+use jiff::{SignedDuration, Timestamp};
+use kube::Client;
+use kube::client::Body;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+use tower::service_fn;
+
+use crate::clock::Clock;
+
+/// How often the metrics server has new values, how old these are when they can first be read, and when the first are there.
+pub(super) const RESOLUTION: Duration = Duration::from_secs(15);
+const AGE: SignedDuration = SignedDuration::from_secs(3);
+pub(super) const FIRST: Duration = Duration::from_millis(6_200);
+
+const NAMESPACES: usize = 4;
+const PODS: usize = 2;
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Faults {
+    /// Each write takes so long.
+    pub(super) write_takes: Duration,
+    /// Each answer of the metrics server takes so long.
+    pub(super) metrics_take: Duration,
+    /// Writes are refused with 429 and `Retry-After`.
+    pub(super) too_many: bool,
+}
+
+/// A scale that was written.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    pub(super) at: Duration,
+    pub(super) autoscaler: usize,
+    pub(super) replicas: i64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) scales: Vec<Written>,
+    pub(super) statuses: Vec<Duration>,
+    /// When lists of all usages were asked for, and how many were under way at most.
+    pub(super) lists: Vec<Duration>,
+    pub(super) lists_at_once: usize,
+    pub(super) probes: Vec<Duration>,
+    listing: usize,
+    refused: usize,
+}
+
+/// The cluster: so many autoscalers, each with a Deployment of two pods that use half of what they request, the target.
+pub(super) struct World {
+    pub(super) started: Instant,
+    epoch: Timestamp,
+    autoscalers: usize,
+    /// From this time on the load is twice as high, as samples show it.
+    doubled: Mutex<Option<Duration>>,
+    pub(super) faults: Mutex<Faults>,
+    pub(super) seen: Mutex<Seen>,
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        self.epoch + SignedDuration::try_from(self.started.elapsed()).unwrap()
+    }
+}
+
+impl World {
+    pub(super) fn new(autoscalers: usize) -> Arc<Self> {
+        Arc::new(Self {
+            started: Instant::now(),
+            epoch: "2026-01-05T08:00:00Z".parse().unwrap(),
+            autoscalers,
+            doubled: Mutex::default(),
+            faults: Mutex::default(),
+            seen: Mutex::default(),
+        })
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Doubles the load; gives when that can first be read.
+    pub(super) fn double(&self) -> Duration {
+        let shows = FIRST + RESOLUTION * (self.sample() + 1);
+        *self.doubled.lock() = Some(shows);
+        shows
+    }
+
+    /// The last sample that can be read.
+    fn sample(&self) -> u32 {
+        let since = self.elapsed().saturating_sub(FIRST);
+        u32::try_from(since.as_millis() / RESOLUTION.as_millis()).unwrap()
+    }
+
+    pub(super) fn client(self: &Arc<Self>) -> Client {
+        let world = self.clone();
+        let service = service_fn(move |request: Request<Body>| {
+            let world = world.clone();
+            async move { Ok::<_, Infallible>(world.answer(request).await) }
+        });
+        Client::new(service, "default")
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<StreamBody<Frames>> {
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let (path, query) = (uri.path().to_owned(), uri.query().unwrap_or_default().to_owned());
+        if query.contains("watch=") {
+            return response(StatusCode::OK, stream::pending().boxed());
+        }
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let (code, value) = match method {
+            Method::PATCH => self.write(&path, &body).await,
+            _ if path.starts_with("/apis/metrics.k8s.io") => (200, self.usages(&path, &query).await),
+            _ => (200, self.list(&path)),
+        };
+        let frame = http_body::Frame::data(Bytes::from(value.to_string()));
+        let mut response = response(StatusCode::from_u16(code).unwrap(), stream::iter([Ok(frame)]).boxed());
+        if code == 429 {
+            response.headers_mut().insert("Retry-After", "1".parse().unwrap());
+        }
+        response
+    }
+
+    async fn write(&self, path: &str, body: &Bytes) -> (u16, Value) {
+        let faults = *self.faults.lock();
+        sleep(faults.write_takes + Duration::from_millis(5)).await;
+        if faults.too_many {
+            self.seen.lock().refused += 1;
+            let status = json!({"kind": "Status", "status": "Failure", "reason": "TooManyRequests", "code": 429,
+                "message": "too many requests"});
+            return (429, status);
+        }
+        let at = self.elapsed();
+        let name = path.rsplit('/').nth(1).unwrap().to_owned();
+        let metadata = json!({"name": name, "resourceVersion": "1000"});
+        if path.ends_with("/status") {
+            self.seen.lock().statuses.push(at);
+            return (
+                200,
+                json!({"kind": "HorizontalPodAutoscaler", "apiVersion": "autoscaling/v2", "metadata": metadata}),
+            );
+        }
+        let patch: Value = serde_json::from_slice(body).unwrap();
+        let replicas = patch.as_array().unwrap().last().unwrap()["value"].as_i64().unwrap();
+        self.seen.lock().scales.push(Written {
+            at,
+            autoscaler: name[4..].parse().unwrap(),
+            replicas,
+        });
+        let scale = json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
+            "spec": {"replicas": replicas}, "status": {"replicas": 2, "selector": format!("app={name}")}});
+        (200, scale)
+    }
+
+    async fn usages(&self, path: &str, query: &str) -> Value {
+        let whole = !path.contains("/namespaces/");
+        let probe = query.contains("labelSelector");
+        {
+            let mut seen = self.seen.lock();
+            let at = self.elapsed();
+            if probe {
+                seen.probes.push(at);
+            } else {
+                seen.lists.push(at);
+                seen.listing += 1;
+                seen.lists_at_once = seen.lists_at_once.max(seen.listing);
+            }
+        }
+        let takes = self.faults.lock().metrics_take;
+        let _listing = (!probe).then(|| Listing(self));
+        sleep(takes + Duration::from_millis(5)).await;
+        let selected = |n: usize| {
+            (whole || path.contains(&format!("/namespaces/{}/", namespace(n))))
+                && (!probe
+                    || query.ends_with(&format!("app%3D{}", name(n)))
+                    || query.ends_with(&format!("={}", name(n))))
+        };
+        let (sample, doubled) = (self.sample(), *self.doubled.lock());
+        let shown = FIRST + RESOLUTION * sample;
+        let at = self.epoch + SignedDuration::try_from(shown).unwrap() - AGE;
+        let milli = if doubled.is_some_and(|from| shown >= from) {
+            100
+        } else {
+            50
+        };
+        let items: Vec<Value> = (0..self.autoscalers)
+            .filter(|n| selected(*n))
+            .flat_map(|n| (0..PODS).map(move |pod| (n, pod)))
+            .map(|(n, pod)| {
+                json!({"metadata": {"name": pod_name(n, pod), "namespace": namespace(n), "labels": {"app": name(n)}},
+                    "timestamp": at.to_string(), "window": "15s",
+                    "containers": [{"name": "main", "usage": {"cpu": format!("{milli}m"), "memory": "10Mi"}}]})
+            })
+            .collect();
+        json!({"kind": "PodMetricsList", "apiVersion": "metrics.k8s.io/v1beta1", "metadata": {}, "items": items})
+    }
+
+    fn list(&self, path: &str) -> Value {
+        let kind = path.rsplit('/').next().unwrap();
+        let items: Vec<Value> = match kind {
+            "horizontalpodautoscalers" => (0..self.autoscalers).map(autoscaler).collect(),
+            "deployments" => (0..self.autoscalers).map(deployment).collect(),
+            "pods" => (0..self.autoscalers)
+                .flat_map(|n| (0..PODS).map(move |pod_number| pod(n, pod_number)))
+                .collect(),
+            _ => Vec::new(),
+        };
+        json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "100"}, "items": items})
+    }
+}
+
+/// A list under way.
+struct Listing<'a>(&'a World);
+
+impl Drop for Listing<'_> {
+    fn drop(&mut self) {
+        self.0.seen.lock().listing -= 1;
+    }
+}
+
+type Frames = stream::BoxStream<'static, Result<http_body::Frame<Bytes>, std::io::Error>>;
+
+fn response(code: StatusCode, frames: Frames) -> Response<StreamBody<Frames>> {
+    Response::builder().status(code).body(StreamBody::new(frames)).unwrap()
+}
+
+fn namespace(n: usize) -> String {
+    format!("shop-{}", n % NAMESPACES)
+}
+
+fn name(n: usize) -> String {
+    format!("web-{n}")
+}
+
+fn pod_name(n: usize, pod: usize) -> String {
+    let mut name = name(n);
+    write!(name, "-{pod}").unwrap();
+    name
+}
+
+fn autoscaler(n: usize) -> Value {
+    json!({"metadata": {"name": name(n), "namespace": namespace(n), "uid": format!("u{n}"), "resourceVersion": "10"},
+        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name(n)},
+            "minReplicas": 1, "maxReplicas": 10,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu",
+                "target": {"type": "Utilization", "averageUtilization": 50}}}]}})
+}
+
+fn deployment(n: usize) -> Value {
+    json!({"metadata": {"name": name(n), "namespace": namespace(n), "resourceVersion": "10"},
+        "spec": {"replicas": PODS, "selector": {"matchLabels": {"app": name(n)}}}, "status": {"replicas": PODS}})
+}
+
+fn pod(n: usize, pod: usize) -> Value {
+    json!({"metadata": {"name": pod_name(n, pod), "namespace": namespace(n), "resourceVersion": "10",
+            "labels": {"app": name(n)}},
+        "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "100m"}}}]},
+        "status": {"phase": "Running", "startTime": "2026-01-05T06:00:00Z",
+            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-05T06:01:00Z"}]}})
+}
