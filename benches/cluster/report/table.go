@@ -29,7 +29,7 @@ func table(out *bytes.Buffer, results []result.Result) {
 		}
 		fmt.Fprintf(out, "| %s | %s | %.1f s | %.3f ms | %.2f ms | %.2f ms | %.3f | %.3f | %.1f KB | %.0f, %.0f MB | %s | %s | %.2f s | %.0f | %.0f s |\n",
 			sizeText(r), label(r.Name), r.PassS(), r.CPUMillis(), r.OverIdleMillis("apiserver"), r.OverIdleMillis("metricsd"), r.Requests(), r.StatusWrites(),
-			r.KBReceived(), r.Steady.MemoryMB, r.PeakMB, reactionText(r), rightText(r), r.LongestGapS(), r.Skipped(), r.Start.FirstPassS)
+			r.KBReceived(), r.Steady.MemoryMB, r.PeakMB, reactionText(r), rightText(r), r.LongestGapS(), r.Steady.Reads.Skipped, r.Start.FirstPassS)
 	}
 }
 

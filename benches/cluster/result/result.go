@@ -77,7 +77,7 @@ type Reads struct {
 // Interval from one evaluation's start to the next of the same autoscaler, where the controller tells.
 type Interval struct {
 	MaxS   float64 `json:"max_s"`
-	Missed float64 `json:"missed"` // evaluations that it did not start when they were due
+	Missed float64 `json:"missed"` // evaluations that began later than they were due, since the one before still ran
 }
 
 // Count of requests and their answers' bytes.
@@ -213,15 +213,6 @@ func (r *Result) LongestGapS() float64 {
 		longest = max(longest, i.MaxS)
 	}
 	return longest
-}
-
-// Skipped evaluations: reads that a gap has left out, or what the controller says itself, whichever is more.
-func (r *Result) Skipped() float64 {
-	skipped := r.Steady.Reads.Skipped
-	if i := r.Steady.Interval; i != nil {
-		skipped = max(skipped, i.Missed)
-	}
-	return skipped
 }
 
 // QueriesPerPass of Prometheus.
