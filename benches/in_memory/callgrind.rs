@@ -10,7 +10,7 @@ use crate::measure::prepared;
 /// Has the program run each case once, for [`count`].
 pub const ARGUMENT: &str = "under-callgrind";
 
-/// Instructions of each counted case whose name has `wanted` in it, in their order; there are `cases` of them.
+/// Instructions of each case that is counted and has `wanted` in its name, in their order; there are `cases` of them.
 pub fn count(wanted: &str, cases: usize) -> Result<Vec<u64>, String> {
     let program = std::env::current_exe().map_err(|e| format!("finding this program: {e}"))?;
     let folder = program.with_extension(format!("callgrind.{}", std::process::id()));
@@ -53,9 +53,9 @@ fn total(folder: &Path, n: usize) -> Result<u64, String> {
         .ok_or_else(|| format!("{} has no total", path.display()))
 }
 
-/// What runs under callgrind: each counted case, once warm.
+/// What runs under callgrind: each case, once warm.
 pub fn run_counted(cases: &[Named]) {
-    for named in cases.iter().filter(|case| case.is_counted) {
+    for named in cases {
         let mut case = (named.make)();
         prepared(&mut *case);
         case.prepare();

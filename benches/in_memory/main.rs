@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     let wanted = arguments.first().map_or("", String::as_str);
     let cases: Vec<_> = cases::all()
         .into_iter()
-        .filter(|case| case.name.contains(wanted))
+        .filter(|case| case.name.contains(wanted) && (case.is_counted || !counts && !is_counted))
         .collect();
     if is_counted {
         callgrind::run_counted(&cases);
@@ -50,11 +50,9 @@ fn main() -> ExitCode {
 fn measure_all(cases: &[cases::Named], counts: bool, wanted: &str) -> Result<Vec<String>, String> {
     let mut measured: Vec<_> = cases.iter().map(measure::natively).collect();
     if counts {
-        let counted = cases.iter().zip(&mut measured).filter(|(case, _)| case.is_counted);
-        let instructions = callgrind::count(wanted, cases.iter().filter(|case| case.is_counted).count())?;
-        counted
-            .zip(instructions)
-            .for_each(|((_, measured), count)| measured.instructions = Some(count));
+        let instructions = callgrind::count(wanted, cases.len())?;
+        let pairs = measured.iter_mut().zip(instructions);
+        pairs.for_each(|(measured, count)| measured.instructions = Some(count));
     }
     let recorded = Recorded::read()?;
     println!(

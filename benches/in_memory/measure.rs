@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::cases::{Case, Named};
 
 /// How long a case is run for its time.
-const TIME: Duration = Duration::from_millis(300);
+const TIME: Duration = Duration::from_millis(200);
 /// The fewest runs.
 const RUNS: usize = 5;
 /// The most runs: a median needs no more.
