@@ -71,7 +71,7 @@ fn seen(pods: usize) -> Observation {
         window: SignedDuration::from_secs(15),
     };
     let samples = PodSamples {
-        of_pods: (0..pods).map(|n| (n % 3 != 0).then(|| sample(n))).collect(),
+        of_pods: (0..pods).map(|n| (!n.is_multiple_of(3)).then(|| sample(n))).collect(),
         of_strangers: (0..pods).map(|n| (format!("old-{n}").into(), sample(n))).collect(),
         unusable: Vec::new(),
     };

@@ -1,5 +1,6 @@
 //! One sync of one autoscaler: gather, decide, act.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,9 @@ use super::gather::{claim, in_time, parse, resource_of};
 use super::report::{Action, ErrorClass, MetricReport, ScaleWriteReport, StatusWriteReport, SyncReport};
 use crate::cluster::autoscalers::Autoscaler;
 use crate::cluster::resource::ScaleResource;
-use crate::decide::{Conclusion, Decision, SyncError, WriteOutcome, asks_metrics, broken, conclude, decide, reasons};
+use crate::decide::{
+    Conclusion, Decision, Spare, SyncError, WriteOutcome, asks_metrics, broken, conclude, decide_with, reasons,
+};
 use crate::memory::Memory;
 use crate::metrics::sources::MetricPass;
 use crate::observe::{Observation, Pod, Scale, ScaleFailure, Status};
@@ -28,6 +31,11 @@ const WRITE_TRIES: usize = 5;
 
 /// The part of a sync's time after which metrics without an answer have failed, so that the others still count.
 const METRICS_SHARE: f64 = 0.8;
+
+thread_local! {
+    /// One for each thread, so that no sync waits for another's.
+    static SPARE: RefCell<Spare> = RefCell::default();
+}
 
 /// Everything that one decision was made from, and what it came to.
 pub struct Sight {
@@ -69,7 +77,7 @@ async fn sync_valid(cx: &Context, answers: &MetricPass, autoscaler: &Autoscaler,
         };
         let now = cx.clock.now();
         let decided = catch_unwind(AssertUnwindSafe(|| {
-            decide(spec, &sight.seen, &memory, &cx.settings.decide, now)
+            SPARE.with_borrow_mut(|spare| decide_with(spare, spec, &sight.seen, &memory, &cx.settings.decide, now))
         }));
         let Ok(decision) = decided else {
             let problem = "the decision broke one of its own rules; the count stays as it is";
@@ -103,7 +111,9 @@ async fn sync_valid(cx: &Context, answers: &MetricPass, autoscaler: &Autoscaler,
             ScaleTry::Conflict(problem) => (WriteOutcome::Failed(problem), ScaleWriteReport::Conflict),
         };
         drop((place, scaling));
-        return end(cx, autoscaler, &sight, &decision, &outcome, wrote, memory).await;
+        let report = end(cx, autoscaler, &sight, &decision, &outcome, wrote, memory).await;
+        SPARE.with_borrow_mut(|spare| spare.take_back(decision));
+        return report;
     }
     blank(key, ErrorClass::Internal)
 }
