@@ -126,7 +126,7 @@ func reactionText(r *result.Result) string {
 	if r.Reaction == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%.1f / %.1f / %.1f s", r.Reaction.P50S, r.Reaction.P99S, r.Reaction.MaxS)
+	return fmt.Sprintf("%.2f / %.2f / %.2f s", r.Reaction.P50S, r.Reaction.P99S, r.Reaction.MaxS)
 }
 
 func rightText(r *result.Result) string {
