@@ -151,16 +151,26 @@ impl Tracer<'_> {
             | Behaviour::Timestamp
             | Behaviour::Histogram
             | Behaviour::Date => !series,
-            Behaviour::SetsLabel => {
-                let label = match arguments.get(1).map(|a| &a.bare().kind) {
-                    Some(Kind::String(literal)) => literal.text(),
-                    _ => None,
-                };
-                !series && label.is_some_and(|label| self.bits(|v| &*v.label == label) == 0)
-            }
+            Behaviour::SetsLabel => !series && self.sets_another_label(function, arguments, own),
             Behaviour::Absent | Behaviour::Scalar | Behaviour::Vector | Behaviour::Number => false,
         };
         if kept { Ok(Flow::Carried { own }) } else { Err(InDoubt) }
+    }
+
+    /// Whether `label_replace` or `label_join` sets no variable's label, and reads none that the single query's series do
+    /// not bear: the merged ones have it, and with it another text.
+    fn sets_another_label(&self, function: &str, arguments: &[Expr], own: u32) -> bool {
+        let variable = |argument: &Expr| match &argument.bare().kind {
+            Kind::String(literal) => literal.text().map(|label| self.bits(|v| *v.label == *label)),
+            _ => None,
+        };
+        let sources = if function == "label_replace" { 1 } else { usize::MAX };
+        arguments.get(1).and_then(variable) == Some(0)
+            && arguments
+                .iter()
+                .skip(3)
+                .take(sources)
+                .all(|source| variable(source).is_some_and(|bits| bits & !own == 0))
     }
 
     /// An aggregation by groups that keep the labels.

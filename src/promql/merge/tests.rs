@@ -74,6 +74,10 @@ fn labels_that_differ_are_named_and_grouped_by() {
             r#"label_replace(a{n=~"a|b"}, "x", "$1", "y", "(.*)")"#,
         ),
         (
+            r#"label_join(a{n="$namespace"}, "x", "-", "n", "y")"#,
+            r#"label_join(a{n=~"a|b"}, "x", "-", "n", "y")"#,
+        ),
+        (
             r#"sum by (pod) (a{n="$namespace",pod=~"$pods"})"#,
             r#"sum by (pod, n) (a{n=~"a|b",pod!=""})"#,
         ),
@@ -121,6 +125,9 @@ fn what_is_in_doubt_is_asked_for_by_itself() {
         r#"quantile(scalar(b{n="$namespace"}), a{n="$namespace"})"#,
         r#"label_replace(a{n="$namespace"}, "n", "", "", "")"#,
         r#"label_join(a{n="$namespace"}, "n", "", "x")"#,
+        // The merged query's sums have the label n, and the single one's have not.
+        r#"label_join(sum(a{n="$namespace"}), "x", "-", "y", "n")"#,
+        r#"label_replace(sum(a{n="$namespace"}), "x", "$$1", "n", "(.*)")"#,
         r#"a{n="$namespace"} / on (x) group_left (n) b{n="$namespace"}"#,
         r#"a{n="$namespace"} / b"#,
         r#"a{n="$namespace"} / b{m="$namespace"}"#,
