@@ -15,3 +15,4 @@ pub mod resource;
 #[cfg(test)]
 mod script;
 pub mod sources;
+mod words;

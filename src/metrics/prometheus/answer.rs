@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use rustc_hash::FxHashSet;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::metrics::decode::{Pairs, Text};
+use crate::metrics::words::Words;
 use crate::promql::Series;
 
 /// The most series of one answer: 150 000 pods (Kubernetes' own limit) of four containers.
@@ -190,7 +190,7 @@ struct RawSeries<'a> {
 #[derive(Default)]
 struct Reader {
     series: Vec<Series>,
-    words: FxHashSet<Arc<str>>,
+    words: Words,
     problem: Option<AnswerError>,
 }
 
@@ -205,19 +205,12 @@ impl Reader {
             (None, None) => return Err(AnswerError::Json(serde::de::Error::missing_field("value"))),
         };
         let pairs = raw.metric.sorted();
-        let labels = pairs.iter().map(|(name, value)| (self.word(name), self.word(&value.0)));
+        let labels = pairs
+            .iter()
+            .map(|(name, value)| (self.words.share(name), self.words.share(&value.0)));
         let labels = labels.collect();
         self.series.push(Series { labels, value });
         Ok(())
-    }
-
-    fn word(&mut self, text: &str) -> Arc<str> {
-        if let Some(word) = self.words.get(text) {
-            return word.clone();
-        }
-        let word: Arc<str> = text.into();
-        self.words.insert(word.clone());
-        word
     }
 }
 

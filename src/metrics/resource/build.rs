@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use thiserror::Error;
 
 use super::Usages;
 use super::usages::{ContainerShape, NamespaceUsages, NewUsage, Shape, Shared};
+use crate::metrics::words::Words;
 use crate::quantity::Milli;
 
 /// The most parts (pods, containers, amounts, labels) that an answer may have; each takes less than 100 bytes. 150,000 pods, which is
@@ -24,7 +25,7 @@ pub(super) struct TooManyParts;
 #[derive(Default)]
 pub(super) struct Builder {
     namespaces: FxHashMap<Arc<str>, NamespaceUsages>,
-    words: FxHashSet<Arc<str>>,
+    words: Words,
     labels_by_bytes: FxHashMap<Box<[u8]>, u32>,
     shapes_by_bytes: FxHashMap<Box<[u8]>, u32>,
     shared: Shared,
@@ -109,7 +110,7 @@ impl Builder {
         self.spend(1 + pairs.len())?;
         let labels = pairs
             .into_iter()
-            .map(|(key, value)| (self.word(&key), self.word(&value)))
+            .map(|(key, value)| (self.words.share(&key), self.words.share(&value)))
             .collect();
         self.shared.labels.push(labels);
         let place = last_place(&self.shared.labels);
@@ -159,16 +160,7 @@ impl Builder {
     }
 
     fn word_of(&mut self, text: &[u8]) -> Arc<str> {
-        self.word(&String::from_utf8_lossy(text))
-    }
-
-    fn word(&mut self, text: &str) -> Arc<str> {
-        if let Some(word) = self.words.get(text) {
-            return word.clone();
-        }
-        let word: Arc<str> = text.into();
-        self.words.insert(word.clone());
-        word
+        self.words.share(&String::from_utf8_lossy(text))
     }
 }
 
