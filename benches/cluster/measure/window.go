@@ -47,6 +47,19 @@ func (m *mark) scrape(c *cluster, o *options, running bool) {
 	}
 }
 
+// samplePeriod is metricsd's.
+const samplePeriod = 15 * time.Second
+
+// untilBetweenSamples is the time to the next middle between two samples, which metricsd takes at the wall clock's multiples of 15 s: a
+// window from there to another middle holds whole passes, with all the writes that follow from them.
+func untilBetweenSamples(now time.Time) time.Duration {
+	middle := now.Truncate(samplePeriod).Add(samplePeriod / 2)
+	if middle.Before(now) {
+		middle = middle.Add(samplePeriod)
+	}
+	return middle.Sub(now)
+}
+
 func (m *mark) read(c *cluster, p *controller) {
 	m.cpu = map[string]float64{"machine": machineCPU(), "bench": cpu(os.Getpid())}
 	if p != nil {
@@ -65,6 +78,9 @@ func (c *cluster) window(o *options, p *controller, d time.Duration) (w result.W
 	var a, z mark
 	var rss []float64
 	var longest *float64
+	if p != nil {
+		p.wait(untilBetweenSamples(time.Now()), nil)
+	}
 	a.scrape(c, o, p != nil)
 	c.account(true)
 	a.read(c, p)
