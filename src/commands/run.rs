@@ -32,11 +32,11 @@ pub(super) fn definition() -> Command {
     flags::add(command, &Section::ALL)
 }
 
-pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit, Failure> {
+pub(super) async fn execute(matches: ArgMatches, variables: Vec<(String, String)>) -> Result<Exit, Failure> {
     // First of all: a process that is only just starting ends in order too.
     let stop = CancellationToken::new();
     signals::cancel(&stop)?;
-    let settings = configuration::settings(matches, variables)?.settings;
+    let settings = configuration::settings(&matches, &variables)?.settings;
     let no_color = variables
         .iter()
         .any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
