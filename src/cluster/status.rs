@@ -6,25 +6,15 @@ use std::time::Duration;
 
 use http::Method;
 use kube::Client;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
+use crate::observe::Status;
+use crate::render::status::{Stored, Unset};
 use crate::spec::Key;
 use crate::wire::{self, Limits, WireError, WireFailure};
 
 /// The largest autoscaler that is read back: etcd takes 1.5 MiB, and JSON is larger than what is stored.
 const AUTOSCALER_BYTES: usize = 8 * 1024 * 1024;
-
-/// Every field of a status. A merge patch leaves alone what it does not name, so what a status does not have is named
-/// with null.
-const FIELDS: [&str; 6] = [
-    "observedGeneration",
-    "lastScaleTime",
-    "currentReplicas",
-    "desiredReplicas",
-    "currentMetrics",
-    "conditions",
-];
 
 /// Why a status was not written.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +56,7 @@ impl StatusWriteError {
 
 /// Replaces the status of the autoscaler `key` that has this `uid`; gives its new resource version.
 ///
-/// `status` is an `autoscaling/v2` status object; fields that it does not have are removed. Others may write to the
+/// What `status` does not have is removed. Others may write to the
 /// autoscaler at the same time: the status belongs to its controller alone, so no resource version is tested. Needs the right
 /// to `patch` the subresource. `time` bounds the whole request.
 ///
@@ -77,7 +67,7 @@ pub async fn write_status(
     client: &Client,
     key: &Key,
     uid: &str,
-    status: &Value,
+    status: &Status,
     time: Duration,
 ) -> Result<String, StatusWriteError> {
     let Key { namespace, name } = key;
@@ -113,14 +103,26 @@ fn is_gone(error: &WireError) -> bool {
     }
 }
 
-fn patch(uid: &str, status: &Value) -> Vec<u8> {
-    let fields = FIELDS
-        .iter()
-        .map(|field| ((*field).to_owned(), status.get(field).cloned().unwrap_or(Value::Null)));
-    let status: serde_json::Map<String, Value> = fields.collect();
-    json!({ "metadata": { "uid": uid }, "status": status })
-        .to_string()
-        .into_bytes()
+#[derive(Serialize)]
+struct Patch<'a> {
+    metadata: PatchMetadata<'a>,
+    status: Stored<'a>,
+}
+
+#[derive(Serialize)]
+struct PatchMetadata<'a> {
+    uid: &'a str,
+}
+
+fn patch(uid: &str, status: &Status) -> Vec<u8> {
+    let patch = Patch {
+        metadata: PatchMetadata { uid },
+        status: Stored {
+            status,
+            unset: Unset::Null,
+        },
+    };
+    serde_json::to_vec(&patch).expect("text, numbers and JSON values become JSON")
 }
 
 #[derive(Deserialize)]
@@ -152,6 +154,7 @@ mod tests {
     use http::{Request, Response};
     use http_body_util::{BodyExt, Full};
     use kube::client::Body;
+    use serde_json::{Value, json};
     use tower::service_fn;
 
     use super::*;
@@ -170,7 +173,7 @@ mod tests {
                 let expected = json!({
                     "metadata": { "uid": "u-1" },
                     "status": {
-                        "currentReplicas": 3, "desiredReplicas": 4, "conditions": [],
+                        "currentReplicas": 3, "desiredReplicas": 4, "conditions": null,
                         "observedGeneration": null, "lastScaleTime": null, "currentMetrics": null,
                     },
                 });
@@ -180,7 +183,11 @@ mod tests {
             }
         });
         let client = Client::new(service, "default");
-        let status = json!({ "currentReplicas": 3, "desiredReplicas": 4, "conditions": [] });
+        let status = Status {
+            current_replicas: 3,
+            desired_replicas: 4,
+            ..Status::default()
+        };
         write_status(
             &client,
             &Key::new("shop", "web"),

@@ -26,7 +26,6 @@ use crate::cluster::status::write_status;
 use crate::decide::{Decision, Event, ScaleWrite, WriteOutcome};
 use crate::memory::{Direction, Memory};
 use crate::observe::Status;
-use crate::render::status::to_json;
 use crate::render::summary::{Summary, summary};
 use crate::spec::{Key, Spec};
 
@@ -129,8 +128,7 @@ impl Acting {
             held.keep_status(&autoscaler.key, status.clone());
             return (StatusWriteReport::Kept, None);
         };
-        let json = to_json(status);
-        match write_status(&self.client, &autoscaler.key, uid, &json, self.timeout).await {
+        match write_status(&self.client, &autoscaler.key, uid, status, self.timeout).await {
             Ok(version) => {
                 held.wrote_status(&autoscaler.key, status.clone(), version);
                 (StatusWriteReport::Written, None)

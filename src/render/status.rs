@@ -1,7 +1,8 @@
 //! A status in the JSON that Kubernetes stores.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde_json::Value;
 
 use crate::observe::{Condition, MetricStatus, MetricValue, Status};
 use crate::spec::{MetricIdentifier, ObjectRef};
@@ -11,108 +12,197 @@ use crate::spec::{MetricIdentifier, ObjectRef};
 /// What is not set is left out; `currentMetrics` is null where there are none, and a failed metric's entry is
 /// `{"type": ""}`. Times are cut to whole seconds, since Kubernetes keeps no finer ones.
 pub fn to_json(status: &Status) -> Value {
-    let metrics: Vec<Value> = status.current_metrics.iter().map(metric).collect();
-    let mut json = object([
-        ("observedGeneration", status.observed_generation.map(Value::from)),
-        ("lastScaleTime", status.last_scale_time.map(time)),
-        ("currentReplicas", Some(status.current_replicas.into())),
-        ("desiredReplicas", Some(status.desired_replicas.into())),
-        (
-            "currentMetrics",
-            Some(if metrics.is_empty() {
-                Value::Null
-            } else {
-                metrics.into()
-            }),
-        ),
-    ]);
-    if !status.conditions.is_empty() {
-        json["conditions"] = status.conditions.iter().map(condition).collect();
-    }
-    json
+    let stored = Stored {
+        status,
+        unset: Unset::LeftOut,
+    };
+    serde_json::to_value(stored).expect("text, numbers and JSON values become JSON")
 }
 
-fn object<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
-    let fields = fields
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    Value::Object(fields.collect::<Map<_, _>>())
+/// A status as it is stored, to be written without a tree of values in between.
+pub struct Stored<'a> {
+    /// The status.
+    pub status: &'a Status,
+    /// What becomes of its own fields that are not set.
+    pub unset: Unset,
 }
 
-fn time(at: Timestamp) -> Value {
-    Timestamp::from_second(at.as_second()).unwrap_or(at).to_string().into()
+/// What is said of a field that is not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unset {
+    /// Nothing.
+    LeftOut,
+    /// That it is null: a merge patch leaves alone what it does not name.
+    Null,
 }
 
-fn text(text: &str) -> Option<Value> {
-    (!text.is_empty()).then(|| text.into())
-}
-
-fn condition(condition: &Condition) -> Value {
-    object([
-        ("type", Some((*condition.kind).into())),
-        ("status", Some(condition.status.as_str().into())),
-        ("lastTransitionTime", condition.last_transition.map(time)),
-        ("reason", text(&condition.reason)),
-        ("message", text(&condition.message)),
-    ])
-}
-
-fn metric(status: &MetricStatus) -> Value {
-    match status {
-        MetricStatus::Failed => json!({"type": ""}),
-        MetricStatus::Resource { name, current } => json!({
-            "type": "Resource", "resource": {"name": name, "current": value(current)},
-        }),
-        MetricStatus::ContainerResource {
-            name,
-            container,
-            current,
-        } => json!({
-            "type": "ContainerResource",
-            "containerResource": {"name": name, "container": container, "current": value(current)},
-        }),
-        MetricStatus::Pods { metric, current } => json!({
-            "type": "Pods", "pods": {"metric": identifier(metric), "current": value(current)},
-        }),
-        MetricStatus::Object {
-            metric,
-            described,
-            current,
-        } => json!({
-            "type": "Object",
-            "object": {"metric": identifier(metric), "describedObject": reference(described), "current": value(current)},
-        }),
-        MetricStatus::External { metric, current } => json!({
-            "type": "External", "external": {"metric": identifier(metric), "current": value(current)},
-        }),
+impl Serialize for Stored<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { status, unset } = self;
+        let metrics = (!status.current_metrics.is_empty()).then_some(List(&status.current_metrics));
+        let conditions = (!status.conditions.is_empty()).then_some(List(&status.conditions));
+        let mut map = Object(serializer.serialize_map(None)?, *unset);
+        map.field("observedGeneration", status.observed_generation)?;
+        map.field("lastScaleTime", status.last_scale_time.map(Seconds))?;
+        map.field("currentReplicas", Some(status.current_replicas))?;
+        map.field("desiredReplicas", Some(status.desired_replicas))?;
+        map.field("currentMetrics", Some(metrics))?;
+        map.field("conditions", conditions)?;
+        map.0.end()
     }
 }
 
-fn value(current: &MetricValue) -> Value {
-    object([
-        ("value", current.value.map(|q| q.to_string().into())),
-        ("averageValue", current.average_value.map(|q| q.to_string().into())),
-        ("averageUtilization", current.average_utilization.map(Value::from)),
-    ])
+/// An object that is being written.
+struct Object<M>(M, Unset);
+
+impl<M: SerializeMap> Object<M> {
+    fn field(&mut self, name: &'static str, value: Option<impl Serialize>) -> Result<(), M::Error> {
+        match (value, self.1) {
+            (None, Unset::LeftOut) => Ok(()),
+            (value, _) => self.0.serialize_entry(name, &value),
+        }
+    }
 }
 
-fn identifier(metric: &MetricIdentifier) -> Value {
-    object([
-        ("name", Some((*metric.name).into())),
-        ("selector", metric.written.as_deref().cloned()),
-    ])
+fn object<S: Serializer>(serializer: S) -> Result<Object<S::SerializeMap>, S::Error> {
+    Ok(Object(serializer.serialize_map(None)?, Unset::LeftOut))
 }
 
-fn reference(described: &ObjectRef) -> Value {
-    object([
-        ("kind", Some((*described.kind).into())),
-        ("name", Some((*described.name).into())),
-        ("apiVersion", text(&described.api_version)),
-    ])
+struct List<'a, T>(&'a [T]);
+
+/// Something in the form in which it is stored, which is not the one that traces have.
+struct As<'a, T>(&'a T);
+
+impl<'a, T> Serialize for List<'a, T>
+where
+    As<'a, T>: Serialize,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
+        for item in self.0 {
+            list.serialize_element(&As(item))?;
+        }
+        list.end()
+    }
+}
+
+/// A time without its fraction.
+struct Seconds(Timestamp);
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Timestamp::from_second(self.0.as_second()).unwrap_or(self.0))
+    }
+}
+
+fn text(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+impl Serialize for As<'_, Condition> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = object(serializer)?;
+        map.field("type", Some(&*self.0.kind))?;
+        map.field("status", Some(self.0.status.as_str()))?;
+        map.field("lastTransitionTime", self.0.last_transition.map(Seconds))?;
+        map.field("reason", text(&self.0.reason))?;
+        map.field("message", text(&self.0.message))?;
+        map.0.end()
+    }
+}
+
+impl Serialize for As<'_, MetricStatus> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (kind, field) = match self.0 {
+            MetricStatus::Failed => ("", ""),
+            MetricStatus::Resource { .. } => ("Resource", "resource"),
+            MetricStatus::ContainerResource { .. } => ("ContainerResource", "containerResource"),
+            MetricStatus::Pods { .. } => ("Pods", "pods"),
+            MetricStatus::Object { .. } => ("Object", "object"),
+            MetricStatus::External { .. } => ("External", "external"),
+        };
+        let mut map = object(serializer)?;
+        map.field("type", Some(kind))?;
+        if !field.is_empty() {
+            map.field(field, Some(Source(self.0)))?;
+        }
+        map.0.end()
+    }
+}
+
+/// What stands under the name of a metric's kind.
+struct Source<'a>(&'a MetricStatus);
+
+impl Serialize for Source<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = object(serializer)?;
+        let current = match self.0 {
+            MetricStatus::Failed => None,
+            MetricStatus::Resource { name, current } => {
+                map.field("name", Some(&**name))?;
+                Some(current)
+            }
+            MetricStatus::ContainerResource {
+                name,
+                container,
+                current,
+            } => {
+                map.field("name", Some(&**name))?;
+                map.field("container", Some(&**container))?;
+                Some(current)
+            }
+            MetricStatus::Object {
+                metric,
+                described,
+                current,
+            } => {
+                map.field("metric", Some(As(metric)))?;
+                map.field("describedObject", Some(As(described)))?;
+                Some(current)
+            }
+            MetricStatus::Pods { metric, current } | MetricStatus::External { metric, current } => {
+                map.field("metric", Some(As(metric)))?;
+                Some(current)
+            }
+        };
+        map.field("current", current.map(As))?;
+        map.0.end()
+    }
+}
+
+impl Serialize for As<'_, MetricValue> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = object(serializer)?;
+        map.field("value", self.0.value)?;
+        map.field("averageValue", self.0.average_value)?;
+        map.field("averageUtilization", self.0.average_utilization)?;
+        map.0.end()
+    }
+}
+
+impl Serialize for As<'_, MetricIdentifier> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = object(serializer)?;
+        map.field("name", Some(&*self.0.name))?;
+        map.field("selector", self.0.written.as_deref())?;
+        map.0.end()
+    }
+}
+
+impl Serialize for As<'_, ObjectRef> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = object(serializer)?;
+        map.field("kind", Some(&*self.0.kind))?;
+        map.field("name", Some(&*self.0.name))?;
+        map.field("apiVersion", text(&self.0.api_version))?;
+        map.0.end()
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     /// As kube-controller-manager v1.36.3 wrote it, but for the messages.
@@ -147,6 +237,17 @@ mod tests {
     fn nothing_is_said_of_what_is_not_set() {
         let expected = json!({"currentReplicas": 0, "desiredReplicas": 0, "currentMetrics": null});
         assert_eq!(to_json(&Status::default()), expected);
+    }
+
+    #[test]
+    fn what_a_patch_does_not_set_is_null() {
+        let stored = |status, unset| serde_json::to_value(Stored { status, unset }).unwrap();
+        let none = Status::default();
+        let expected = json!({
+            "observedGeneration": null, "lastScaleTime": null, "currentReplicas": 0, "desiredReplicas": 0,
+            "currentMetrics": null, "conditions": null,
+        });
+        assert_eq!(stored(&none, Unset::Null), expected);
     }
 
     #[test]
