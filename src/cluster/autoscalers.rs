@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use rustc_hash::FxHashMap;
 
 use super::watch::Store;
 use crate::manifests::{Manifest, Place};
@@ -68,7 +69,7 @@ pub struct Autoscalers {
 
 #[derive(Default)]
 struct Known {
-    in_force: BTreeMap<Key, Arc<Autoscaler>>,
+    in_force: FxHashMap<Key, Arc<Autoscaler>>,
     /// All manifests, those too that an object's name keeps out of force.
     manifests: BTreeMap<Key, Arc<Manifest>>,
 }
@@ -81,12 +82,16 @@ impl Autoscalers {
 
     /// All autoscalers, sorted by key.
     pub fn all(&self) -> Vec<Arc<Autoscaler>> {
-        self.known.read().in_force.values().cloned().collect()
+        let mut all: Vec<_> = self.known.read().in_force.values().cloned().collect();
+        all.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        all
     }
 
     /// The names of all autoscalers, sorted.
     pub fn keys(&self) -> Vec<Key> {
-        self.known.read().in_force.keys().cloned().collect()
+        let mut keys: Vec<_> = self.known.read().in_force.keys().cloned().collect();
+        keys.sort_unstable();
+        keys
     }
 
     /// How many there are.
@@ -150,15 +155,14 @@ impl Autoscaler {
     /// The autoscaler that `stored` is; what has not changed is taken from `former`.
     fn from_stored(key: Key, stored: &StoredAutoscaler, former: Option<&Self>) -> Self {
         let wish = Some(stored.wish());
-        let object = stored.object();
         let same = former.filter(|former| former.wish == wish);
         let spec = match same {
             Some(former) => former.spec.clone(),
-            None => Spec::from_stored(&object).map(Arc::new).map_err(Arc::new),
+            None => Spec::from_stored(&stored.wished()).map(Arc::new).map_err(Arc::new),
         };
         let annotations = match same {
             Some(former) => former.annotations.clone(),
-            None => Arc::new(stored.our_annotations()),
+            None => Arc::new(stored.our_annotations().clone()),
         };
         Self {
             key,
@@ -167,8 +171,7 @@ impl Autoscaler {
                 resource_version: stored.metadata.resource_version.as_str().into(),
             },
             spec,
-            // A status that cannot be read is as good as none: it is written anew.
-            status: Status::from_stored(&object).unwrap_or_default(),
+            status: stored.status(),
             annotations,
             wish,
         }

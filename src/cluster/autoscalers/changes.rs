@@ -75,10 +75,13 @@ impl Changes {
             }
         }
         drop(waiting);
-        self.arrived.notify_one();
+        // Nobody acts on a status alone, and each of our writes comes back as one: it is told with what comes next.
+        if what != What::StatusOnly {
+            self.arrived.notify_one();
+        }
     }
 
-    /// Takes all changes that wait; waits for the first. Sorted by key.
+    /// Takes all changes that wait; waits for the first that is no mere change of a status. Sorted by key.
     pub(super) async fn take(&self) -> Vec<Change> {
         loop {
             let taken = std::mem::take(&mut *self.waiting.lock());

@@ -35,14 +35,23 @@ pub(super) enum Event<T> {
 #[error("{0}")]
 pub(super) struct Unreadable(String);
 
+/// The object is read apart from its type, so that it may keep parts of its text, whichever of the two stands first.
 #[derive(Deserialize)]
-#[serde(tag = "type", content = "object", rename_all = "UPPERCASE")]
-enum RawEvent<T> {
-    Added(T),
-    Modified(T),
-    Deleted(T),
-    Bookmark(RawBookmark),
-    Error(Box<Status>),
+struct RawEvent<'a> {
+    #[serde(rename = "type")]
+    kind: Kind,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum Kind {
+    Added,
+    Modified,
+    Deleted,
+    Bookmark,
+    Error,
 }
 
 #[derive(Deserialize)]
@@ -72,19 +81,24 @@ pub(super) fn read_message<T: Watched>(message: &Message) -> Result<Event<T>, Un
 
 /// Reads one line.
 fn read_event<T: DeserializeOwned>(line: &str) -> Result<Event<T>, Unreadable> {
-    let raw: RawEvent<T> = serde_json::from_str(line).map_err(|error| Unreadable(error.to_string()))?;
-    Ok(match raw {
-        RawEvent::Added(object) | RawEvent::Modified(object) => Event::Applied(object),
-        RawEvent::Deleted(object) => Event::Deleted(object),
-        RawEvent::Bookmark(RawBookmark { metadata }) => Event::Bookmark {
-            ends_the_list: metadata
-                .annotations
-                .get(INITIAL_EVENTS_END)
-                .is_some_and(|v| v == "true"),
-            resource_version: metadata.resource_version,
-        },
-        RawEvent::Error(status) => Event::Refused(status),
-    })
+    let read = || -> Result<Event<T>, serde_json::Error> {
+        let RawEvent { kind, object } = serde_json::from_str(line)?;
+        let object = object.get();
+        Ok(match kind {
+            Kind::Added | Kind::Modified => Event::Applied(serde_json::from_str(object)?),
+            Kind::Deleted => Event::Deleted(serde_json::from_str(object)?),
+            Kind::Bookmark => {
+                let RawBookmark { metadata } = serde_json::from_str(object)?;
+                let mark = metadata.annotations.get(INITIAL_EVENTS_END);
+                Event::Bookmark {
+                    ends_the_list: mark.is_some_and(|value| value == "true"),
+                    resource_version: metadata.resource_version,
+                }
+            }
+            Kind::Error => Event::Refused(Box::new(serde_json::from_str(object)?)),
+        })
+    };
+    read().map_err(|error| Unreadable(error.to_string()))
 }
 
 /// A page of a list.
