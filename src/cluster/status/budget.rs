@@ -5,9 +5,9 @@
 //! at once, within a minute, so that counts and conditions, which do not wait, find the API server free. Kubernetes writes a status whenever any value in it differs, which is nearly each sync of each autoscaler, and most of
 //! what its autoscaler costs the API server. What can wait here is what nobody acts on.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 use crate::observe::{Condition, MetricStatus, MetricValue, Status};
@@ -38,7 +38,7 @@ pub struct StatusBudget {
     filled: Option<Instant>,
     /// When statuses were last named.
     named: Option<Instant>,
-    waiting: BTreeMap<Key, Waiting>,
+    waiting: FxHashMap<Key, Waiting>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ impl StatusBudget {
             large_tokens: LARGE_PER_SECOND,
             filled: None,
             named: None,
-            waiting: BTreeMap::new(),
+            waiting: FxHashMap::default(),
         }
     }
 
@@ -96,15 +96,19 @@ impl StatusBudget {
                     self.waiting.remove(key);
                     return Offer::WriteNow;
                 }
-                let before = self.waiting.get(key);
-                let waiting = Waiting {
-                    change,
-                    since: before.map_or(now, |waiting| waiting.since),
-                    large_since: large.then(|| before.and_then(|waiting| waiting.large_since).unwrap_or(now)),
-                };
                 match self.waiting.get_mut(key) {
-                    Some(place) => *place = waiting,
-                    None => _ = self.waiting.insert(key.clone(), waiting),
+                    Some(place) => {
+                        place.change = change;
+                        place.large_since = large.then(|| place.large_since.unwrap_or(now));
+                    }
+                    None => {
+                        let waiting = Waiting {
+                            change,
+                            since: now,
+                            large_since: large.then_some(now),
+                        };
+                        self.waiting.insert(key.clone(), waiting);
+                    }
                 }
                 Offer::Wait
             }
@@ -233,21 +237,18 @@ fn change(written: &Status, new: &Status, metrics: &[MetricSpec]) -> Change {
 
 /// The same but for their transition times, which move at each sync while a scale write fails.
 fn same_conditions(written: &[Condition], new: &[Condition]) -> bool {
-    let said = |condition: &Condition| (condition.kind.clone(), condition.status, condition.reason.clone());
-    written.len() == new.len()
-        && written
-            .iter()
-            .zip(new)
-            .all(|(a, b)| said(a) == said(b) && a.message == b.message)
+    let same = |a: &Condition, b: &Condition| {
+        a.kind == b.kind && a.status == b.status && a.reason == b.reason && a.message == b.message
+    };
+    written.len() == new.len() && written.iter().zip(new).all(|(a, b)| same(a, b))
 }
 
 /// By which part of its target a metric's value moved; `None` where it is another metric, or shows other fields.
 fn moved(before: &MetricStatus, after: &MetricStatus, target: Option<MetricTarget>) -> Option<f64> {
-    let (old, new) = match (before, after) {
-        (MetricStatus::Failed, MetricStatus::Failed) => return Some(0.0),
-        (before, after) if identity(before) == identity(after) => (value(before)?, value(after)?),
-        _ => return None,
-    };
+    if let (MetricStatus::Failed, MetricStatus::Failed) = (before, after) {
+        return Some(0.0);
+    }
+    let (old, new) = values_of_one(before, after)?;
     let fields = |value: &MetricValue| {
         (
             value.value.is_some(),
@@ -280,29 +281,58 @@ fn part(old: Option<Milli>, new: Option<Milli>, target: Milli) -> f64 {
     }
 }
 
-fn value(status: &MetricStatus) -> Option<MetricValue> {
-    match status {
-        MetricStatus::Failed => None,
-        MetricStatus::Resource { current, .. }
-        | MetricStatus::ContainerResource { current, .. }
-        | MetricStatus::Pods { current, .. }
-        | MetricStatus::Object { current, .. }
-        | MetricStatus::External { current, .. } => Some(*current),
-    }
-}
-
-/// The status without its value.
-fn identity(status: &MetricStatus) -> MetricStatus {
-    let mut status = status.clone();
-    match &mut status {
-        MetricStatus::Failed => {}
-        MetricStatus::Resource { current, .. }
-        | MetricStatus::ContainerResource { current, .. }
-        | MetricStatus::Pods { current, .. }
-        | MetricStatus::Object { current, .. }
-        | MetricStatus::External { current, .. } => *current = MetricValue::default(),
-    }
-    status
+/// The values of two statuses of the same metric; `None` where they are not.
+fn values_of_one(before: &MetricStatus, after: &MetricStatus) -> Option<(MetricValue, MetricValue)> {
+    use MetricStatus::{ContainerResource, External, Object, Pods, Resource};
+    let (same, old, new) = match (before, after) {
+        (Resource { name: a, current: old }, Resource { name: b, current: new }) => (a == b, old, new),
+        (
+            ContainerResource {
+                name: a,
+                container: c,
+                current: old,
+            },
+            ContainerResource {
+                name: b,
+                container: d,
+                current: new,
+            },
+        ) => (a == b && c == d, old, new),
+        (
+            Pods {
+                metric: a,
+                current: old,
+            },
+            Pods {
+                metric: b,
+                current: new,
+            },
+        )
+        | (
+            External {
+                metric: a,
+                current: old,
+            },
+            External {
+                metric: b,
+                current: new,
+            },
+        ) => (a == b, old, new),
+        (
+            Object {
+                metric: a,
+                described: c,
+                current: old,
+            },
+            Object {
+                metric: b,
+                described: d,
+                current: new,
+            },
+        ) => (a == b && c == d, old, new),
+        _ => return None,
+    };
+    same.then_some((*old, *new))
 }
 
 #[cfg(test)]
