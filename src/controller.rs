@@ -12,6 +12,7 @@ pub mod schedule;
 pub mod selectors;
 pub mod sync;
 
+mod batch;
 mod held;
 mod precedence;
 mod probe;
@@ -36,6 +37,7 @@ use crate::metrics::sources::{MetricPass, MetricSources};
 use crate::observe::Status;
 use crate::spec::Key;
 use act::Hand;
+use batch::{Going, Turn};
 use held::Held;
 use precedence::Precedence;
 use probe::Prober;
@@ -101,9 +103,9 @@ struct OpenPass {
 struct Loop {
     schedule: Schedule,
     started: Instant,
-    syncs: JoinSet<Option<SyncReport>>,
-    /// The pass and the autoscaler of each task.
-    tasks: HashMap<tokio::task::Id, (u64, Key)>,
+    syncs: JoinSet<Vec<Turn>>,
+    /// The pass and the autoscalers of each task.
+    tasks: HashMap<tokio::task::Id, (u64, Arc<[Key]>)>,
     passes: HashMap<u64, OpenPass>,
     next_pass: u64,
     gone: Vec<Key>,
@@ -243,6 +245,7 @@ impl Controller {
             return self.listener.pass(report);
         }
         let answers = pass::questions(&self.context, &due.autoscalers, state.prober.subject());
+        let left = due.autoscalers.len();
         let number = state.next_pass;
         state.next_pass += 1;
         state.passes.insert(
@@ -250,29 +253,40 @@ impl Controller {
             OpenPass {
                 began: Instant::now(),
                 answers: answers.clone(),
-                left: due.autoscalers.len(),
+                left,
                 report,
             },
         );
-        for key in due.autoscalers {
-            let (cx, answers, of) = (self.context.clone(), answers.clone(), key.clone());
-            let task = state.syncs.spawn(async move { sync::sync(&cx, &answers, &of).await });
-            state.tasks.insert(task.id(), (number, key));
+        for batch in batch::batches(&self.context, &answers, due.autoscalers) {
+            let keys = batch.keys.clone();
+            let task = state.syncs.spawn(batch.run(self.context.clone(), answers.clone()));
+            state.tasks.insert(task.id(), (number, keys));
         }
     }
 
-    fn ended(&self, state: &mut Loop, ended: Result<(tokio::task::Id, Option<SyncReport>), tokio::task::JoinError>) {
-        let (id, report) = match ended {
-            Ok((id, report)) => (id, report),
+    fn ended(&self, state: &mut Loop, ended: Result<(tokio::task::Id, Vec<Turn>), tokio::task::JoinError>) {
+        let (id, turns) = match ended {
+            Ok((id, turns)) => (id, turns),
             Err(problem) => {
-                error!(error = %problem, "A sync broke off");
-                (problem.id(), None)
+                error!(error = %problem, "Syncs broke off");
+                (problem.id(), Vec::new())
             }
         };
-        let Some((number, key)) = state.tasks.remove(&id) else {
+        let Some((number, keys)) = state.tasks.remove(&id) else {
             return;
         };
-        state.schedule.ended(&key, state.started.elapsed());
+        let mut turns = turns.into_iter();
+        for key in keys.iter() {
+            match turns.next() {
+                Some(Turn::GoesOn(sync)) => go_on(state, number, key, sync),
+                Some(Turn::Ended(report)) => self.sync_ended(state, number, key, report),
+                None => self.sync_ended(state, number, key, None),
+            }
+        }
+    }
+
+    fn sync_ended(&self, state: &mut Loop, number: u64, key: &Key, report: Option<SyncReport>) {
+        state.schedule.ended(key, state.started.elapsed());
         let Some(pass) = state.passes.get_mut(&number) else {
             return;
         };
@@ -316,7 +330,7 @@ impl Controller {
             let cx = self.context.clone();
             state.syncs.spawn(async move {
                 write_waiting(&cx, &key).await;
-                None
+                Vec::new()
             });
         }
     }
@@ -332,6 +346,12 @@ impl Controller {
         }
         info!("Stopped syncing");
     }
+}
+
+/// Runs a sync that had its turn in a batch, and waits for something.
+fn go_on(state: &mut Loop, number: u64, key: &Key, sync: Going) {
+    let task = state.syncs.spawn(async move { vec![Turn::Ended(sync.await)] });
+    state.tasks.insert(task.id(), (number, Arc::new([key.clone()])));
 }
 
 async fn write_waiting(cx: &Context, key: &Key) {

@@ -130,6 +130,13 @@ impl Targets {
         Ok((self.read(&resource).await?, resource))
     }
 
+    /// The scale, where it is known without asking.
+    pub fn known_scale(&self, namespace: &str, target: &ObjectRef) -> Option<Scale> {
+        let GroupVersion { group, .. } = GroupVersion::parse(&target.api_version).ok()?;
+        self.kind(group, &target.kind)?
+            .known(&self.watches, namespace, &target.name)
+    }
+
     /// The scale as the API server has it now: after a conflict, when the cache cannot be right.
     ///
     /// # Errors

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error, warn};
 
-use super::Context;
 use super::act::ScaleTry;
 use super::gather::{claim, in_time, parse, resource_of};
 use super::report::{Action, ErrorClass, MetricReport, ScaleWriteReport, StatusWriteReport, SyncReport};
+use super::{Context, ControllerSettings};
 use crate::cluster::autoscalers::Autoscaler;
 use crate::cluster::resource::ScaleResource;
 use crate::decide::{
@@ -49,25 +49,37 @@ pub struct Sight {
     waited: Vec<Duration>,
 }
 
-/// Syncs one autoscaler; `None` where it is gone.
-pub(super) async fn sync(cx: &Context, answers: &MetricPass, key: &Key) -> Option<SyncReport> {
-    let began = Instant::now();
+/// The part of a sync's time in which metrics have to answer.
+pub(super) fn time_for_metrics(settings: &ControllerSettings) -> Duration {
+    settings.sync_timeout.mul_f64(METRICS_SHARE)
+}
+
+/// Syncs one autoscaler; `None` where it is gone. Its time counts from when it `began`, to which waiting for metrics belongs
+/// also where that was done for many together.
+pub(super) async fn sync(cx: &Context, answers: &MetricPass, key: &Key, began: Instant) -> Option<SyncReport> {
     let autoscaler = cx.cluster.autoscalers.get(key)?;
     let mut report = match &autoscaler.spec {
-        Ok(spec) => sync_valid(cx, answers, &autoscaler, spec).await,
+        Ok(spec) => sync_valid(cx, answers, &autoscaler, spec, began).await,
         Err(problem) => cannot_decide(cx, &autoscaler, reasons::INVALID_SPEC, &problem.to_string()).await,
     };
     report.duration = began.elapsed();
     Some(report)
 }
 
-async fn sync_valid(cx: &Context, answers: &MetricPass, autoscaler: &Autoscaler, spec: &Arc<Spec>) -> SyncReport {
+async fn sync_valid(
+    cx: &Context,
+    answers: &MetricPass,
+    autoscaler: &Autoscaler,
+    spec: &Arc<Spec>,
+    began: Instant,
+) -> SyncReport {
     let key = &autoscaler.key;
     let mut memory = cx.held.memory(key);
     for attempt in 1..=WRITE_TRIES {
-        let looked = timeout(
-            cx.settings.sync_timeout,
-            look(cx, answers, autoscaler, spec, attempt > 1),
+        let from = if attempt == 1 { began } else { Instant::now() };
+        let looked = timeout_at(
+            from + cx.settings.sync_timeout,
+            look(cx, answers, autoscaler, spec, from, attempt > 1),
         )
         .await;
         let Ok(sight) = looked else {
@@ -229,15 +241,16 @@ async fn cannot_decide(cx: &Context, autoscaler: &Autoscaler, reason: &'static s
     }
 }
 
-/// What one sync sees. `afresh`: the scale is read from the API server, not from a cache.
-pub(super) async fn look(
+/// What one sync sees, in a time that counts from `began`. `afresh`: the scale is read from the API server, not from a cache.
+async fn look(
     cx: &Context,
     answers: &MetricPass,
     autoscaler: &Autoscaler,
     spec: &Arc<Spec>,
+    began: Instant,
     afresh: bool,
 ) -> Sight {
-    let until = Instant::now() + cx.settings.sync_timeout.mul_f64(METRICS_SHARE);
+    let until = began + time_for_metrics(&cx.settings);
     let namespace = &spec.key.namespace;
     let status = cx.held.status_of(autoscaler);
     let read = match afresh {
@@ -256,10 +269,9 @@ pub(super) async fn look(
         Some(Ok((selector, pods))) => {
             // All at once: a source that is slow does not add to the others.
             let questions = spec.metrics.iter().map(|metric| async {
-                let asked = Instant::now();
                 let described = resource_of(cx.cluster.targets.discovery(), &metric.source);
                 let reading = answers.reading(namespace, &metric.source, &selector, &pods, described);
-                (in_time(reading, until).await, asked.elapsed())
+                (in_time(reading, until).await, began.elapsed())
             });
             (readings, waited) = join_all(questions).await.into_iter().unzip();
             Ok(pods)

@@ -132,6 +132,15 @@ fn wanted(participants: &[Participant]) -> Vec<Wanted> {
         .collect()
 }
 
+/// An answer that many autoscalers wait for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SharedAnswer {
+    /// The resource metrics of the whole cluster.
+    ResourcesOfCluster,
+    /// Those of a namespace.
+    ResourcesOf(Arc<str>),
+}
+
 /// The answers of one pass: each question is asked once, and all who wait for it get the same answer.
 pub struct MetricPass {
     resource: ResourcePass,
@@ -154,6 +163,31 @@ impl MetricPass {
     /// Whose pods could be looked at as the next subject; `None` where nobody has got resource metrics.
     pub fn candidate(&self) -> Option<Subject> {
         self.resource.candidate()
+    }
+
+    /// The one answer from which all metrics of this spec are read; `None` where there are several, or it cannot be told.
+    pub fn shared_answer(&self, spec: &Spec) -> Option<SharedAnswer> {
+        let of_resource = |source: &MetricSource| match source {
+            MetricSource::Resource { .. } | MetricSource::ContainerResource { .. } => !self
+                .prometheus
+                .as_ref()
+                .is_some_and(|prometheus| prometheus.answers(source)),
+            MetricSource::Pods { .. } | MetricSource::Object { .. } | MetricSource::External { .. } => false,
+        };
+        let all = spec.metrics.iter().all(|metric| of_resource(&metric.source));
+        all.then(|| match self.resource.is_of_cluster() {
+            true => SharedAnswer::ResourcesOfCluster,
+            false => SharedAnswer::ResourcesOf(spec.key.namespace.clone()),
+        })
+    }
+
+    /// Asks for an answer and waits until it is there, or has failed.
+    pub async fn wait(&self, answer: &SharedAnswer) {
+        // Whoever reads it gets the same, failure or not.
+        match answer {
+            SharedAnswer::ResourcesOfCluster => self.resource.wait_for_cluster().await,
+            SharedAnswer::ResourcesOf(namespace) => _ = self.resource.usages(namespace).await,
+        }
     }
 
     /// One metric of an autoscaler of `namespace` whose `selector` picks `pods`.

@@ -82,6 +82,11 @@ impl PrometheusPass {
         pass
     }
 
+    /// Whether a Prometheus may answer for a metric. Of resources it is known; of others not before the names of series are.
+    pub fn answers(&self, source: &MetricSource) -> bool {
+        ruled_type(source) || self.inner.catalog.own(source).is_some()
+    }
+
     /// What a Prometheus says of a metric, for an autoscaler of `namespace` whose `selector` picks `pods`; `None` where no
     /// Prometheus answers for it, so that the metrics APIs do.
     pub async fn reading(

@@ -147,6 +147,18 @@ impl ResourcePass {
 }
 
 impl ResourcePass {
+    /// Whether the whole cluster is asked for.
+    pub fn is_of_cluster(&self) -> bool {
+        self.cluster.is_some()
+    }
+
+    /// Waits for the answer of the whole cluster, where it is asked for.
+    pub async fn wait_for_cluster(&self) {
+        if let Some(cluster) = self.cluster.clone() {
+            _ = cluster.await;
+        }
+    }
+
     /// Notes what the answers show of this subject; to be called before anything is asked.
     pub fn watch(&self, subject: Option<Subject>) {
         self.asker.notes.watch(subject);
