@@ -14,6 +14,7 @@ pub mod sync;
 
 mod batch;
 mod held;
+mod places;
 mod precedence;
 mod probe;
 
@@ -22,7 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +39,7 @@ use crate::spec::Key;
 use act::Hand;
 use batch::{Going, Turn};
 use held::Held;
+use places::Places;
 use precedence::Precedence;
 use probe::Prober;
 use report::{PassReport, SyncReport};
@@ -81,7 +82,7 @@ pub(crate) struct Context {
     pub clock: Arc<dyn Clock>,
     pub hand: Hand,
     held: Held,
-    places: Semaphore,
+    places: Places,
     precedence: Precedence,
 }
 
@@ -108,6 +109,8 @@ struct Loop {
     tasks: HashMap<tokio::task::Id, (u64, Arc<[Key]>)>,
     passes: HashMap<u64, OpenPass>,
     next_pass: u64,
+    /// How many syncs have begun.
+    turns: u64,
     gone: Vec<Key>,
     /// When statuses that wait were last looked at.
     budget_asked: Instant,
@@ -124,7 +127,7 @@ impl Controller {
         hand: Hand,
         listener: Arc<dyn Listener>,
     ) -> Self {
-        let places = Semaphore::new(settings.concurrent_syncs.max(1));
+        let places = Places::new(settings.concurrent_syncs);
         let context = Context {
             cluster,
             sources,
@@ -165,6 +168,7 @@ impl Controller {
             tasks: HashMap::new(),
             passes: HashMap::new(),
             next_pass: 0,
+            turns: 0,
             gone: Vec::new(),
             budget_asked: Instant::now(),
             prober: Prober::default(),
@@ -257,7 +261,9 @@ impl Controller {
                 report,
             },
         );
-        for batch in batch::batches(&self.context, &answers, due.autoscalers) {
+        let first = state.turns;
+        state.turns += due.autoscalers.len() as u64;
+        for batch in batch::batches(&self.context, &answers, due.autoscalers, first) {
             let keys = batch.keys.clone();
             let task = state.syncs.spawn(batch.run(self.context.clone(), answers.clone()));
             state.tasks.insert(task.id(), (number, keys));

@@ -19,7 +19,7 @@ use tracing::error;
 
 use super::Context;
 use super::report::SyncReport;
-use super::sync::{sync, time_for_metrics};
+use super::sync::{Begun, sync, time_for_metrics};
 use crate::decide::asks_metrics;
 use crate::metrics::sources::{MetricPass, SharedAnswer};
 use crate::spec::Key;
@@ -32,6 +32,8 @@ const MOST: usize = 32;
 pub(super) struct Batch {
     /// Whose, those that waited longest first.
     pub(super) keys: Arc<[Key]>,
+    /// The turn of each.
+    turns: Vec<u64>,
     /// What they wait for; `None`: that is theirs to find out.
     answer: Option<SharedAnswer>,
 }
@@ -47,31 +49,36 @@ pub(super) enum Turn {
 /// A sync under way.
 pub(super) type Going = ReusableBoxFuture<'static, Option<SyncReport>>;
 
-/// Puts those that wait for the same answer together.
-pub(super) fn batches(cx: &Context, answers: &MetricPass, due: Vec<Key>) -> Vec<Batch> {
-    let due = due.into_iter().map(|key| (awaited(cx, answers, &key), key));
-    let batch = |(answer, keys): (_, Vec<Key>)| Batch {
-        keys: keys.into(),
-        answer,
+/// Puts those that wait for the same answer together. The first has the turn `first`, each other one the next.
+pub(super) fn batches(cx: &Context, answers: &MetricPass, due: Vec<Key>, first: u64) -> Vec<Batch> {
+    let due = due.into_iter().zip(first..);
+    let due = due.map(|(key, turn)| (awaited(cx, answers, &key), (key, turn)));
+    let batch = |(answer, members): (_, Vec<(Key, u64)>)| {
+        let (keys, turns): (Vec<Key>, Vec<u64>) = members.into_iter().unzip();
+        Batch {
+            keys: keys.into(),
+            turns,
+            answer,
+        }
     };
     together(due).into_iter().map(batch).collect()
 }
 
 /// Those with the same answer, [`MOST`] at most, in the order in which the first of them comes; those without are alone.
-fn together<A: Clone + Eq + Hash>(due: impl IntoIterator<Item = (Option<A>, Key)>) -> Vec<(Option<A>, Vec<Key>)> {
-    let mut groups: Vec<(Option<A>, Vec<Key>)> = Vec::new();
+fn together<A: Clone + Eq + Hash, M>(due: impl IntoIterator<Item = (Option<A>, M)>) -> Vec<(Option<A>, Vec<M>)> {
+    let mut groups: Vec<(Option<A>, Vec<M>)> = Vec::new();
     let mut open: FxHashMap<A, usize> = FxHashMap::default();
-    for (answer, key) in due {
+    for (answer, member) in due {
         if let Some(answer) = &answer {
-            if let Some((_, keys)) = open.get(answer).map(|place| &mut groups[*place])
-                && keys.len() < MOST
+            if let Some((_, members)) = open.get(answer).map(|place| &mut groups[*place])
+                && members.len() < MOST
             {
-                keys.push(key);
+                members.push(member);
                 continue;
             }
             open.insert(answer.clone(), groups.len());
         }
-        groups.push((answer, vec![key]));
+        groups.push((answer, vec![member]));
     }
     groups
 }
@@ -89,26 +96,30 @@ impl Batch {
     /// Runs them: a turn for each key.
     pub(super) async fn run(self, cx: Arc<Context>, answers: Arc<MetricPass>) -> Vec<Turn> {
         let began = Instant::now();
+        let syncs = self.keys.iter().zip(self.turns).map(|(key, turn)| {
+            let begun = Begun { at: began, turn };
+            caught(cx.clone(), answers.clone(), key.clone(), begun)
+        });
         let Some(answer) = &self.answer else {
             let mut turns = Vec::with_capacity(self.keys.len());
-            for key in self.keys.iter() {
-                let report = caught(cx.clone(), answers.clone(), key.clone(), began).await;
-                turns.push(Turn::Ended(report));
+            for sync in syncs {
+                turns.push(Turn::Ended(sync.await));
             }
             return turns;
         };
         // What has no answer by then fails in each sync by itself.
         let _ = timeout_at(began + time_for_metrics(&cx.settings), answers.wait(answer)).await;
         // One after the other takes more from tokio's budget for a task than one sync may.
-        unconstrained(one_by_one(&cx, &answers, &self.keys, began)).await
+        unconstrained(one_by_one(syncs)).await
     }
 }
 
-async fn one_by_one(cx: &Arc<Context>, answers: &Arc<MetricPass>, keys: &[Key], began: Instant) -> Vec<Turn> {
-    let mut turns = Vec::with_capacity(keys.len());
+async fn one_by_one(
+    syncs: impl ExactSizeIterator<Item = impl Future<Output = Option<SyncReport>> + Send + 'static>,
+) -> Vec<Turn> {
+    let mut turns = Vec::with_capacity(syncs.len());
     let mut room: Option<Going> = None;
-    for key in keys {
-        let sync = caught(cx.clone(), answers.clone(), key.clone(), began);
+    for sync in syncs {
         let mut going = match room.take() {
             Some(mut room) => {
                 room.set(sync);
@@ -130,8 +141,8 @@ async fn one_by_one(cx: &Arc<Context>, answers: &Arc<MetricPass>, keys: &[Key], 
 }
 
 /// A sync that takes nobody with it where it panics.
-async fn caught(cx: Arc<Context>, answers: Arc<MetricPass>, key: Key, began: Instant) -> Option<SyncReport> {
-    let outcome = AssertUnwindSafe(sync(&cx, &answers, &key, began)).catch_unwind().await;
+async fn caught(cx: Arc<Context>, answers: Arc<MetricPass>, key: Key, begun: Begun) -> Option<SyncReport> {
+    let outcome = AssertUnwindSafe(sync(&cx, &answers, &key, begun)).catch_unwind().await;
     outcome.unwrap_or_else(|_| {
         error!(hpa = %key, "A sync broke off");
         None

@@ -54,15 +54,23 @@ pub(super) fn time_for_metrics(settings: &ControllerSettings) -> Duration {
     settings.sync_timeout.mul_f64(METRICS_SHARE)
 }
 
-/// Syncs one autoscaler; `None` where it is gone. Its time counts from when it `began`, to which waiting for metrics belongs
-/// also where that was done for many together.
-pub(super) async fn sync(cx: &Context, answers: &MetricPass, key: &Key, began: Instant) -> Option<SyncReport> {
+/// The place of a sync among others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    /// From when its time counts, to which waiting for metrics belongs also where that was done for many together.
+    pub at: Instant,
+    /// Its scale is written before those of higher turns that wait.
+    pub turn: u64,
+}
+
+/// Syncs one autoscaler; `None` where it is gone.
+pub(super) async fn sync(cx: &Context, answers: &MetricPass, key: &Key, begun: Begun) -> Option<SyncReport> {
     let autoscaler = cx.cluster.autoscalers.get(key)?;
     let mut report = match &autoscaler.spec {
-        Ok(spec) => sync_valid(cx, answers, &autoscaler, spec, began).await,
+        Ok(spec) => sync_valid(cx, answers, &autoscaler, spec, begun).await,
         Err(problem) => cannot_decide(cx, &autoscaler, reasons::INVALID_SPEC, &problem.to_string()).await,
     };
-    report.duration = began.elapsed();
+    report.duration = begun.at.elapsed();
     Some(report)
 }
 
@@ -71,12 +79,12 @@ async fn sync_valid(
     answers: &MetricPass,
     autoscaler: &Autoscaler,
     spec: &Arc<Spec>,
-    began: Instant,
+    begun: Begun,
 ) -> SyncReport {
     let key = &autoscaler.key;
     let mut memory = cx.held.memory(key);
     for attempt in 1..=WRITE_TRIES {
-        let from = if attempt == 1 { began } else { Instant::now() };
+        let from = if attempt == 1 { begun.at } else { Instant::now() };
         let looked = timeout_at(
             from + cx.settings.sync_timeout,
             look(cx, answers, autoscaler, spec, from, attempt > 1),
@@ -106,7 +114,7 @@ async fn sync_valid(
         // Few writes at a time; waiting for metrics takes no place.
         let scaling = decision.write.as_ref().map(|_| cx.precedence.scaling());
         let place = if decision.write.is_some() {
-            cx.places.acquire().await.ok()
+            Some(cx.places.take(begun.turn).await)
         } else {
             None
         };
