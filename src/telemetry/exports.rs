@@ -157,6 +157,30 @@ mod tests {
     }
 
     #[test]
+    fn the_interval_is_that_of_the_last_pass_and_of_what_ran_over_and_followed_it() {
+        let exports = Exports::default();
+        let pass = |late, seconds, syncs| PassReport {
+            late,
+            longest_interval: Duration::from_secs(seconds),
+            syncs,
+            ..PassReport::default()
+        };
+        let check = |seconds| check(&exports, &[&format!("trimtab_sync_interval_seconds {seconds}")]);
+        exports.pass(&pass(Some(Duration::ZERO), 15, vec![sync()]));
+        check("15.0");
+        // All still run at the turn of the next pass, and follow when they end.
+        exports.pass(&pass(Some(Duration::ZERO), 0, Vec::new()));
+        check("15.0");
+        exports.pass(&pass(None, 21, vec![sync()]));
+        check("21.0");
+        // One that was edited.
+        exports.pass(&pass(None, 2, vec![sync()]));
+        check("21.0");
+        exports.pass(&pass(Some(Duration::ZERO), 14, vec![sync()]));
+        check("14.0");
+    }
+
+    #[test]
     fn trimtab_tells_its_own() {
         let exports = Exports::default();
         exports.pass(&PassReport {

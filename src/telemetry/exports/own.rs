@@ -114,7 +114,7 @@ impl Own {
         );
         registry.register(
             "sync_interval_seconds",
-            "The longest time between the starts of two syncs of an autoscaler, in the last pass",
+            "The longest time between the starts of two syncs of an autoscaler, in the last pass over all and what followed it",
             self.sync_interval.clone(),
         );
         registry.register(
@@ -216,9 +216,13 @@ impl Own {
         if !report.syncs.is_empty() {
             self.pass_duration.observe(report.duration.as_secs_f64());
         }
+        let interval = report.longest_interval.as_secs_f64();
         if let Some(late) = report.late {
             self.pass_lateness.observe(late.as_secs_f64());
-            self.sync_interval.set(report.longest_interval.as_secs_f64());
+        }
+        // A pass in whose turn all still ran says nothing of intervals; those that follow it when they end do.
+        if report.late.is_some() && !report.syncs.is_empty() || interval > self.sync_interval.get() {
+            self.sync_interval.set(interval);
         }
         self.missed.inc_by(u64::try_from(report.missed).unwrap_or(u64::MAX));
         self.invalid.set(gauge(report.invalid));
