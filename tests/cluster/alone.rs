@@ -4,4 +4,5 @@ mod custom_metrics;
 mod faults;
 mod install;
 mod prometheus;
+mod reaction;
 mod switch;

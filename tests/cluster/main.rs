@@ -7,6 +7,7 @@ mod harness;
 
 mod alone;
 mod commands;
+mod degraded;
 mod dry_run;
 mod failing;
 mod first_try;

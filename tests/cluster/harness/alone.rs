@@ -2,11 +2,13 @@
 
 use std::ops::Deref;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use super::slow_port::SlowPort;
 use super::{Cluster, output_of, scripts};
 
 /// Taken down when dropped; should the test be killed, `tests/run` does it. Idle, one takes 600 MB and 3 % of a core.
-pub struct Alone(Cluster);
+pub struct Alone(Cluster, Option<SlowPort>);
 
 impl Alone {
     /// Without Kubernetes' own autoscaler.
@@ -35,6 +37,19 @@ impl Alone {
         Alone::start(purpose, &["-hpa", "prometheus-adapter"], ("NODES", "1")).await
     }
 
+    /// Without Kubernetes' own autoscaler, and with kubelets that answer so late.
+    pub async fn with_slow_kubelets(purpose: &str, delay: Duration) -> Alone {
+        let kubelets = SlowPort::open(delay).await;
+        let port = kubelets.port.to_string();
+        let cluster = Alone::start(purpose, &["-hpa"], ("NODE_PORT", &port));
+        // The cluster's ports are known once it has chosen them, and `up` waits for nothing that asks a kubelet.
+        let mut cluster = cluster.await;
+        let first = std::fs::read_to_string(cluster.run.join("port")).expect("the cluster's first port");
+        kubelets.lead_to(first.trim().parse::<u16>().expect("a port") + 4);
+        cluster.1 = Some(kubelets);
+        cluster
+    }
+
     async fn start(purpose: &str, arguments: &[&str], variable: (&str, &str)) -> Alone {
         let run = scripts().join(format!("run-alone-{purpose}"));
         let mut up = Command::new(scripts().join("up"));
@@ -44,7 +59,7 @@ impl Alone {
             .env(variable.0, variable.1)
             .stdin(Stdio::null());
         output_of(&mut up);
-        Alone(Cluster::in_folder(run).await)
+        Alone(Cluster::in_folder(run).await, None)
     }
 }
 

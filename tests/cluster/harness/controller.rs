@@ -28,7 +28,7 @@ impl Controller {
         Controller::start(namespace, &kubeconfig, &[&mine, flags].concat())
     }
 
-    /// With nothing but the kubeconfig and a sync period of 2 s; it listens nowhere unless told to.
+    /// With nothing but the kubeconfig and a sync period of 2 s, unless another is told; it listens nowhere unless told to.
     pub fn start(namespace: &Namespace, kubeconfig: &Path, flags: &[&str]) -> Controller {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let log = namespace
@@ -64,11 +64,24 @@ impl Controller {
     /// SIGTERM; gives the exit status and how long it took.
     pub fn terminate(mut self) -> (ExitStatus, Duration) {
         let start = Instant::now();
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("run kill");
-        assert!(sent.success(), "the controller had ended before:\n{}", self.log());
+        self.signal("-TERM");
         let status = self.child.wait().expect("wait for the controller");
         (status, start.elapsed())
+    }
+
+    /// SIGSTOP: it stands still as on a machine that has no time for it, until [`Self::go_on`].
+    pub fn stand_still(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().expect("run kill");
+        assert!(sent.success(), "the controller had ended before:\n{}", self.log());
     }
 
     /// That it still runs.
@@ -93,12 +106,12 @@ impl Drop for Controller {
 fn run(kubeconfig: &Path, flags: &[&str]) -> Command {
     let mut command = program();
     command.arg("run").arg("--kubeconfig").arg(kubeconfig);
-    command.args([
-        "--horizontal-pod-autoscaler-sync-period=2s",
-        "--log-filter=info,trimtab=debug",
-    ]);
-    if !flags.iter().any(|flag| flag.starts_with("--listen")) {
-        command.arg("--listen=none");
+    command.arg("--log-filter=info,trimtab=debug");
+    for usual in ["--horizontal-pod-autoscaler-sync-period=2s", "--listen=none"] {
+        let name = usual.split('=').next().unwrap_or(usual);
+        if !flags.iter().any(|flag| flag.starts_with(name)) {
+            command.arg(usual);
+        }
     }
     command.args(flags);
     command
