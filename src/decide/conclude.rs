@@ -2,7 +2,7 @@
 //!
 //! Source: Kubernetes v1.36 `horizontal.go`, `reconcileAutoscaler`.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use jiff::Timestamp;
 
@@ -32,11 +32,13 @@ pub fn conclude(
         settings,
         now: now_in_seconds,
         status: seen.status.clone(),
+        words: Vec::new(),
         events: Vec::new(),
         events_after_status: Vec::new(),
         error: None,
     };
     c.all(decision, outcome);
+    c.speak();
     Conclusion {
         memory: remember(spec, decision, outcome, memory, settings, now),
         status: c.status,
@@ -51,14 +53,8 @@ pub fn conclude(
 pub fn broken(before: &Status, reason: &'static str, problem: &str, now: Timestamp) -> Conclusion {
     let mut status = before.clone();
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    set(
-        &mut status.conditions,
-        reasons::SCALING_ACTIVE,
-        False,
-        reason,
-        problem,
-        now,
-    );
+    let condition = set_status(&mut status.conditions, reasons::SCALING_ACTIVE, False, now);
+    say(condition, reason, problem);
     Conclusion {
         status,
         events: vec![Event {
@@ -112,9 +108,17 @@ struct Concluding<'a> {
     settings: &'a Settings,
     now: Timestamp,
     status: Status,
+    /// What conditions will say, by type: most are said twice in a conclusion, and only the last word stays.
+    words: Vec<Words>,
     events: Vec<Event>,
     events_after_status: Vec<Event>,
     error: Option<SyncError>,
+}
+
+struct Words {
+    kind: &'static str,
+    reason: &'static str,
+    message: Cow<'static, str>,
 }
 
 use ConditionStatus::{False, True};
@@ -143,7 +147,7 @@ impl Concluding<'_> {
             Branch::SelectorFailed(failure) => {
                 let (event, condition, message) = words::selector_failure(failure);
                 self.event(Warning, event, &message);
-                self.set(reasons::SCALING_ACTIVE, False, condition, &message);
+                self.set(reasons::SCALING_ACTIVE, False, condition, message.clone());
                 return self.no_count(message);
             }
             Branch::Metrics => {
@@ -159,7 +163,7 @@ impl Concluding<'_> {
         let message = failure.message();
         self.event(Warning, reasons::FAILED_GET_SCALE, message);
         let text = format!("the HPA controller was unable to get the target's current scale: {message}");
-        self.set(reasons::ABLE_TO_SCALE, False, reasons::FAILED_GET_SCALE, &text);
+        self.set(reasons::ABLE_TO_SCALE, False, reasons::FAILED_GET_SCALE, text.clone());
         self.error = Some(match failure {
             ScaleFailure::BadApiVersion(_) => SyncError::Spec(text),
             ScaleFailure::NoKind(_) | ScaleFailure::NotRead(_) => SyncError::Internal(text),
@@ -197,13 +201,13 @@ impl Concluding<'_> {
         if combination.outcome != Combined::Recommended {
             let (reason, message, summary) = failure?;
             let text = format!("the HPA was unable to compute the replica count: {message}");
-            self.set(reasons::SCALING_ACTIVE, False, reason, &text);
+            self.set(reasons::SCALING_ACTIVE, False, reason, text);
             return Some(summary);
         }
         self.error = failure.map(|(_, _, summary)| SyncError::Internal(summary));
         let winner = combination.winner.map_or("", |i| &derivation.metrics[i].metric);
         let message = format!("the HPA was able to successfully calculate a replica count from {winner}");
-        self.set(reasons::SCALING_ACTIVE, True, reasons::VALID_METRIC_FOUND, &message);
+        self.set(reasons::SCALING_ACTIVE, True, reasons::VALID_METRIC_FOUND, message);
         if let Some(stabilization) = derivation.stabilization {
             let (reason, message) = match stabilization.held {
                 None => (reasons::READY_FOR_NEW_SCALE, "recommended size matches current size"),
@@ -253,7 +257,7 @@ impl Concluding<'_> {
                 let message = format!("New size: {}; reason: {}; error: {problem}", write.to, write.reason);
                 self.event(Warning, reasons::FAILED_RESCALE, &message);
                 let text = format!("the HPA controller was unable to update the target scale: {problem}");
-                self.set(reasons::ABLE_TO_SCALE, False, reasons::FAILED_UPDATE_SCALE, &text);
+                self.set(reasons::ABLE_TO_SCALE, False, reasons::FAILED_UPDATE_SCALE, text);
                 self.error = Some(SyncError::Internal(format!(
                     "failed to rescale {}: {problem}",
                     self.spec.key
@@ -263,7 +267,7 @@ impl Concluding<'_> {
             WriteOutcome::NotDue => {}
             WriteOutcome::Written => {
                 let text = format!("the HPA controller was able to update the target scale to {}", write.to);
-                self.set(reasons::ABLE_TO_SCALE, True, reasons::SUCCEEDED_RESCALE, &text);
+                self.set(reasons::ABLE_TO_SCALE, True, reasons::SUCCEEDED_RESCALE, text);
                 let message = format!("New size: {}; reason: {}", write.to, write.reason);
                 self.event(Normal, reasons::SUCCESSFUL_RESCALE, &message);
                 self.scaled_to_zero(write.from, write.to);
@@ -299,43 +303,67 @@ impl Concluding<'_> {
         });
     }
 
-    fn set(&mut self, kind: &'static str, status: ConditionStatus, reason: &'static str, message: &str) {
-        set(&mut self.status.conditions, kind, status, reason, message, self.now);
+    fn set(
+        &mut self,
+        kind: &'static str,
+        status: ConditionStatus,
+        reason: &'static str,
+        message: impl Into<Cow<'static, str>>,
+    ) {
+        let message = message.into();
+        set_status(&mut self.status.conditions, kind, status, self.now);
+        match self.words.iter_mut().find(|words| words.kind == kind) {
+            Some(words) => (words.reason, words.message) = (reason, message),
+            None => self.words.push(Words { kind, reason, message }),
+        }
     }
 
     fn remove(&mut self, kind: &str) {
         self.status.conditions.retain(|c| &*c.kind != kind);
+        self.words.retain(|words| words.kind != kind);
+    }
+
+    /// Has the conditions say what they were set to.
+    fn speak(&mut self) {
+        for Words { kind, reason, message } in self.words.drain(..) {
+            let condition = self.status.conditions.iter_mut().find(|c| &*c.kind == kind);
+            say(condition.expect("it was set"), reason, &message);
+        }
     }
 }
 
-/// Sets a condition. Each setting that changes its status moves the transition time, also when a later one in the same
+/// Sets a condition's status. Each setting that changes it moves the transition time, also when a later one in the same
 /// sync changes it back, as in Kubernetes.
-fn set(
-    conditions: &mut Vec<Condition>,
+fn set_status<'c>(
+    conditions: &'c mut Vec<Condition>,
     kind: &'static str,
     status: ConditionStatus,
-    reason: &'static str,
-    message: &str,
     now: Timestamp,
-) {
-    let Some(condition) = conditions.iter_mut().find(|c| &*c.kind == kind) else {
-        return conditions.push(Condition {
+) -> &'c mut Condition {
+    let place = conditions.iter().position(|c| &*c.kind == kind).unwrap_or_else(|| {
+        conditions.push(Condition {
             kind: kind.into(),
             status,
-            reason: reason.into(),
-            message: message.to_owned(),
+            reason: "".into(),
+            message: "".into(),
             last_transition: Some(now),
         });
-    };
+        conditions.len() - 1
+    });
+    let condition = &mut conditions[place];
     if condition.status != status {
         condition.status = status;
         condition.last_transition = Some(now);
     }
+    condition
+}
+
+fn say(condition: &mut Condition, reason: &str, message: &str) {
     if &*condition.reason != reason {
-        condition.reason = Arc::from(reason);
+        condition.reason = reason.into();
     }
-    if condition.message != message {
-        condition.message = message.to_owned();
+    if &*condition.message != message {
+        condition.message = message.into();
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Condition {
     /// Why, in one word.
     pub reason: Arc<str>,
     /// Why, in a sentence.
-    pub message: String,
+    pub message: Arc<str>,
     /// When `status` last changed.
     pub last_transition: Option<Timestamp>,
 }

@@ -202,7 +202,7 @@ fn any_status() -> impl Strategy<Value = Status> {
                 ConditionStatus::False
             },
             reason: "Old".into(),
-            message: String::new(),
+            message: "".into(),
             last_transition: None,
         };
         let mut conditions = vec![condition("ScaledToZero", zeroed)];

@@ -97,7 +97,7 @@ pub fn first_status(spec: &Spec) -> Status {
         kind: reasons::SCALED_TO_ZERO.into(),
         status: ConditionStatus::True,
         reason: reasons::SCALED_TO_ZERO.into(),
-        message: "the manifest allows zero replicas, and nothing says that someone else set them".to_owned(),
+        message: "the manifest allows zero replicas, and nothing says that someone else set them".into(),
         last_transition: None,
     });
     Status {

@@ -409,7 +409,7 @@ mod tests {
             offered(|s| s.conditions[0].reason = "SucceededRescale".into()),
             Offer::WriteNow
         );
-        assert_eq!(offered(|s| s.conditions[0].message.push('!')), Offer::WriteNow);
+        assert_eq!(offered(|s| s.conditions[0].message = "!".into()), Offer::WriteNow);
         assert_eq!(
             offered(|s| s.current_metrics[0] = MetricStatus::Failed),
             Offer::WriteNow
