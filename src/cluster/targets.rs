@@ -43,13 +43,23 @@ pub struct Targets {
 struct Kind<K> {
     cache: Arc<Cache<K>>,
     coverage: OnceLock<Coverage>,
+    /// A resource without namespace and name, for what all resources of the kind share.
+    resource: ScaleResource,
 }
 
-impl<K> Default for Kind<K> {
+impl<K: WorkloadKind> Default for Kind<K> {
     fn default() -> Self {
+        let Collection { group, version, plural } = K::COLLECTION;
         Self {
             cache: Arc::default(),
             coverage: OnceLock::new(),
+            resource: ScaleResource {
+                group: group.into(),
+                version: version.into(),
+                plural: plural.into(),
+                namespace: "".into(),
+                name: "".into(),
+            },
         }
     }
 }
@@ -63,6 +73,7 @@ impl<K: WorkloadKind> Kind<K> {
 /// A kind of the four, with its type forgotten.
 trait AnyKind {
     fn collection(&self) -> Collection;
+    fn resource(&self, namespace: &Arc<str>, name: &Arc<str>) -> ScaleResource;
     /// What the watch knows; `None` where it does not know, or not well enough.
     fn known(&self, watches: &Watches, namespace: &str, name: &str) -> Option<Scale>;
     fn note(&self, resource: &ScaleResource, replicas: i32, resource_version: &str);
@@ -71,6 +82,16 @@ trait AnyKind {
 impl<K: WorkloadKind> AnyKind for Kind<K> {
     fn collection(&self) -> Collection {
         K::COLLECTION
+    }
+
+    fn resource(&self, namespace: &Arc<str>, name: &Arc<str>) -> ScaleResource {
+        ScaleResource {
+            group: self.resource.group.clone(),
+            version: self.resource.version.clone(),
+            plural: self.resource.plural.clone(),
+            namespace: namespace.clone(),
+            name: name.clone(),
+        }
     }
 
     fn known(&self, watches: &Watches, namespace: &str, name: &str) -> Option<Scale> {
@@ -116,11 +137,15 @@ impl Targets {
     /// # Errors
     ///
     /// As a sync reports it: the reference does not parse, nothing is known of its kind, or the scale cannot be read.
-    pub async fn scale(&self, namespace: &str, target: &ObjectRef) -> Result<(Scale, ScaleResource), ScaleFailure> {
+    pub async fn scale(
+        &self,
+        namespace: &Arc<str>,
+        target: &ObjectRef,
+    ) -> Result<(Scale, ScaleResource), ScaleFailure> {
         let GroupVersion { group, .. } =
             GroupVersion::parse(&target.api_version).map_err(|error| ScaleFailure::BadApiVersion(error.to_string()))?;
         if let Some(kind) = self.kind(group, &target.kind) {
-            let resource = resource(&kind.collection(), namespace, &target.name);
+            let resource = kind.resource(namespace, &target.name);
             return match kind.known(&self.watches, namespace, &target.name) {
                 Some(scale) => Ok((scale, resource)),
                 None => Ok((self.read(&resource).await?, resource)),
@@ -144,12 +169,12 @@ impl Targets {
     /// As [`scale`](Self::scale).
     pub async fn fresh_scale(
         &self,
-        namespace: &str,
+        namespace: &Arc<str>,
         target: &ObjectRef,
     ) -> Result<(Scale, ScaleResource), ScaleFailure> {
         let GroupVersion { group, .. } = group_version(target)?;
         let resource = match self.kind(group, &target.kind) {
-            Some(kind) => resource(&kind.collection(), namespace, &target.name),
+            Some(kind) => kind.resource(namespace, &target.name),
             None => self.resolve(group, namespace, target).await?,
         };
         Ok((self.read(&resource).await?, resource))
@@ -207,7 +232,12 @@ impl Targets {
         }
     }
 
-    async fn resolve(&self, group: &str, namespace: &str, target: &ObjectRef) -> Result<ScaleResource, ScaleFailure> {
+    async fn resolve(
+        &self,
+        group: &str,
+        namespace: &Arc<str>,
+        target: &ObjectRef,
+    ) -> Result<ScaleResource, ScaleFailure> {
         let known = self.discovery.resolve(group, &target.kind).await;
         let known = known.map_err(|error| ScaleFailure::NoKind(error.to_string()))?;
         let refuse = |what: &str| Err(ScaleFailure::NotRead(format!("{} {what}", known.plural)));
@@ -221,7 +251,7 @@ impl Targets {
             group: group.into(),
             version: known.version,
             plural: known.plural,
-            namespace: namespace.into(),
+            namespace: namespace.clone(),
             name: target.name.clone(),
         })
     }
@@ -229,16 +259,6 @@ impl Targets {
 
 fn group_version(target: &ObjectRef) -> Result<GroupVersion<'_>, ScaleFailure> {
     GroupVersion::parse(&target.api_version).map_err(|error| ScaleFailure::BadApiVersion(error.to_string()))
-}
-
-fn resource(collection: &Collection, namespace: &str, name: &Arc<str>) -> ScaleResource {
-    ScaleResource {
-        group: collection.group.into(),
-        version: collection.version.into(),
-        plural: collection.plural.into(),
-        namespace: namespace.into(),
-        name: name.clone(),
-    }
 }
 
 #[cfg(test)]

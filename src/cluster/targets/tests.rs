@@ -42,7 +42,7 @@ fn scale_answer() -> Answer {
 
 async fn count(targets: &Targets, api_version: &str, kind: &str) -> Result<i32, ScaleFailure> {
     targets
-        .scale("shop", &target(api_version, kind))
+        .scale(&"shop".into(), &target(api_version, kind))
         .await
         .map(|(scale, _)| scale.spec_replicas)
 }
@@ -51,7 +51,7 @@ async fn count(targets: &Targets, api_version: &str, kind: &str) -> Result<i32, 
 async fn a_deployment_costs_no_request_and_shows_what_was_written() {
     let (targets, asking) = targets(listed(), []).await;
     let (scale, resource) = targets
-        .scale("shop", &target("apps/v1beta1", "Deployment"))
+        .scale(&"shop".into(), &target("apps/v1beta1", "Deployment"))
         .await
         .unwrap();
     assert_eq!(
@@ -72,7 +72,7 @@ async fn after_a_conflict_the_server_is_asked_and_the_cache_learns_it() {
     let (targets, asking) = targets(listed(), [scale_answer()]).await;
     assert_eq!(count(&targets, "apps/v1", "Deployment").await, Ok(3));
     let (scale, _) = targets
-        .fresh_scale("shop", &target("apps/v1", "Deployment"))
+        .fresh_scale(&"shop".into(), &target("apps/v1", "Deployment"))
         .await
         .unwrap();
     assert_eq!(scale.spec_replicas, 7);
@@ -115,7 +115,11 @@ async fn replica_sets_are_watched_once_somebody_asks_for_one() {
     targets.watches.ready().await;
     assert_eq!((targets.watches.health().len(), asking.asked().len()), (3, 1));
     targets.note_written(
-        &targets.scale("shop", &target("apps/v1", "ReplicaSet")).await.unwrap().1,
+        &targets
+            .scale(&"shop".into(), &target("apps/v1", "ReplicaSet"))
+            .await
+            .unwrap()
+            .1,
         2,
         "99",
     );
