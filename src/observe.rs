@@ -23,10 +23,13 @@ pub struct Observation {
     pub scale: Result<Scale, ScaleFailure>,
     /// The pods that the scale's selector picks, or why it picks none. Not read where
     /// [`decide::asks_metrics`](crate::decide::asks_metrics) says no: leave it `Ok` and empty then.
-    pub pods: Result<Arc<[Pod]>, SelectorFailure>,
+    pub pods: Result<Pods, SelectorFailure>,
     /// One reading for each metric of the spec, in the same order; empty where no metric is asked.
     pub readings: Vec<Reading>,
 }
+
+/// Pods sorted by name. Where they are watched, the very list that their store keeps: no pod is copied for a decision.
+pub type Pods = Arc<Vec<Pod>>;
 
 /// A scale target's scale.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -82,7 +82,7 @@ fn seen(pods: usize) -> Observation {
             status_replicas: 5,
             selector: "app=web".into(),
         }),
-        pods: Ok((0..pods).map(pod).collect()),
+        pods: Ok(Arc::new((0..pods).map(pod).collect())),
         readings: vec![Reading::PerPod(samples.clone()), Reading::PerPod(samples)],
     }
 }

@@ -1,5 +1,6 @@
 //! The pods of the cluster, as decisions need them: slim, and picked by selector without a scan.
 
+mod list;
 mod namespace;
 mod protobuf;
 mod slim;
@@ -12,7 +13,7 @@ use rustc_hash::FxHashMap;
 
 use super::resource::Collection;
 use super::watch::{ReadProtobuf, Store, Watched};
-use crate::observe::Pod;
+use crate::observe::Pods;
 use crate::selector::Selector;
 use namespace::Namespace;
 pub use namespace::PodLabels;
@@ -81,10 +82,16 @@ impl PodStore {
     }
 
     /// The pods of `namespace` that the selector picks, sorted by name.
-    pub fn select(&self, namespace: &str, selector: &Selector) -> Arc<[Pod]> {
+    pub fn select(&self, namespace: &str, selector: &Selector) -> Pods {
+        self.select_with_labels(namespace, selector).0
+    }
+
+    /// The same, and a number that changes whenever [`for_each_labels`](Self::for_each_labels) may hand out others in this
+    /// namespace: when pods come that have labels which no other has, or the last pod with its labels goes.
+    pub fn select_with_labels(&self, namespace: &str, selector: &Selector) -> (Pods, u64) {
         match self.namespaces.read().get(namespace) {
-            Some(pods) => pods.select(selector),
-            None => Arc::from([]),
+            Some(pods) => (pods.select(selector), pods.labels_number()),
+            None => (Pods::default(), 0),
         }
     }
 

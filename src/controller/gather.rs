@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::selectors::SelectorTable;
+use super::selectors::{Known, SelectorTable};
 use crate::cluster::discovery::Discovery;
 use crate::cluster::pods::PodStore;
 use crate::metrics::custom::{ResourceName, group_of};
-use crate::observe::{FailureKind, MetricFailure, Pod, Reading, SelectorFailure};
+use crate::observe::{FailureKind, MetricFailure, Pods, Reading, SelectorFailure};
 use crate::selector::Selector;
 use crate::spec::{Key, MetricSource};
 
@@ -22,32 +23,49 @@ use crate::spec::{Key, MetricSource};
 /// Source: Kubernetes v1.36 `horizontal.go`, `validateAndParseSelector`.
 pub fn select_pods(
     key: &Key,
-    selector: &str,
+    selector: &Arc<str>,
     pods: &PodStore,
     selectors: &mut SelectorTable,
-) -> Result<(Selector, Arc<[Pod]>), SelectorFailure> {
-    let parsed = parse(selector)?;
+) -> Result<(Selector, Pods), SelectorFailure> {
+    let parsed = match selectors.known(key, selector) {
+        Some(known) => known.selector,
+        None => parse(selector)?,
+    };
+    selectors.learn(key, selector, &parsed);
+    let (picked, labels) = pods.select_with_labels(&key.namespace, &parsed);
     claim(key, &parsed, pods, selectors)?;
-    let picked = pods.select(&key.namespace, &parsed);
+    selectors.found_alone(key, labels);
     Ok((parsed, picked))
 }
 
+/// The same where many share `selectors`: what has not changed since its last sync is not found out once more, and nothing is
+/// done under the lock but to look that up.
+pub(super) fn select_again(
+    key: &Key,
+    selector: &Arc<str>,
+    pods: &PodStore,
+    selectors: &Mutex<SelectorTable>,
+) -> Result<(Selector, Pods), SelectorFailure> {
+    let known = selectors.lock().known(key, selector);
+    if let Some(Known { selector, alone }) = known {
+        let (picked, labels) = pods.select_with_labels(&key.namespace, &selector);
+        if alone == Some(labels) {
+            return Ok((selector, picked));
+        }
+    }
+    select_pods(key, selector, pods, &mut selectors.lock())
+}
+
 /// A scale's selector.
-pub(super) fn parse(selector: &str) -> Result<Selector, SelectorFailure> {
+fn parse(selector: &str) -> Result<Selector, SelectorFailure> {
     if selector.is_empty() {
         return Err(SelectorFailure::Absent);
     }
     Selector::parse(selector).map_err(|e| SelectorFailure::Invalid(e.to_string()))
 }
 
-/// Has `selectors` learn the autoscaler's selector, and looks whether its pods are its alone.
-pub(super) fn claim(
-    key: &Key,
-    selector: &Selector,
-    pods: &PodStore,
-    selectors: &mut SelectorTable,
-) -> Result<(), SelectorFailure> {
-    selectors.learn(key, selector);
+/// Looks whether an autoscaler's pods are its alone.
+fn claim(key: &Key, selector: &Selector, pods: &PodStore, selectors: &SelectorTable) -> Result<(), SelectorFailure> {
     let mut names = BTreeSet::new();
     pods.for_each_labels(&key.namespace, selector, |labels| {
         selectors.add_selecting(&key.namespace, &labels, &mut names)

@@ -1,7 +1,9 @@
 //! Which autoscaler selects which pods: the one coupling between autoscalers.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use crate::selector::{Labels, Selector};
 use crate::spec::Key;
@@ -14,20 +16,41 @@ use crate::spec::Key;
 /// Source: Kubernetes v1.36 `horizontal.go`, `hpasControllingPodsUnderSelector`.
 #[derive(Clone, Debug, Default)]
 pub struct SelectorTable {
-    namespaces: HashMap<Arc<str>, Namespace>,
+    namespaces: FxHashMap<Arc<str>, Namespace>,
+    /// How often a selector came, changed or went.
+    changes: u64,
+}
+
+/// What is known of an autoscaler's selector.
+pub(super) struct Known {
+    /// The selector.
+    pub selector: Selector,
+    /// The number of its namespace's labels, where its pods were its alone with these and the selectors that there are.
+    pub alone: Option<u64>,
 }
 
 /// Names of autoscalers by a label's value.
-type ByValue = HashMap<Arc<str>, BTreeSet<Arc<str>>>;
+type ByValue = FxHashMap<Arc<str>, BTreeSet<Arc<str>>>;
 
 #[derive(Clone, Debug, Default)]
 struct Namespace {
     /// `None`: registered, and selecting nothing yet.
-    selectors: HashMap<Arc<str>, Option<Selector>>,
+    selectors: FxHashMap<Arc<str>, Option<Learnt>>,
     /// Autoscalers by a label that their selectors ask for: key, then value.
-    by_label: HashMap<Arc<str>, ByValue>,
+    by_label: FxHashMap<Arc<str>, ByValue>,
     /// Those whose selectors ask for no single value.
     others: BTreeSet<Arc<str>>,
+    /// The table's count when one of these selectors changed last.
+    changed: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Learnt {
+    /// As it was written.
+    text: Arc<str>,
+    selector: Selector,
+    /// When it was found that nobody else selects its pods: the selectors' count, and the number of the labels.
+    alone: Option<(u64, u64)>,
 }
 
 impl SelectorTable {
@@ -37,16 +60,43 @@ impl SelectorTable {
         namespace.selectors.entry(key.name.clone()).or_insert(None);
     }
 
-    /// An autoscaler's selector, as its sync saw it. Nothing happens for one that is not registered (any more).
-    pub fn learn(&mut self, key: &Key, selector: &Selector) {
+    /// What was learnt of an autoscaler from the same text.
+    pub(super) fn known(&self, key: &Key, text: &Arc<str>) -> Option<Known> {
+        let namespace = self.namespaces.get(&key.namespace)?;
+        let learnt = namespace.selectors.get(&key.name)?.as_ref()?;
+        let is_same = Arc::ptr_eq(&learnt.text, text) || learnt.text == *text;
+        is_same.then(|| Known {
+            selector: learnt.selector.clone(),
+            alone: learnt
+                .alone
+                .and_then(|(changed, labels)| (changed == namespace.changed).then_some(labels)),
+        })
+    }
+
+    /// Nobody else selects an autoscaler's pods, as long as its namespace's labels have this number and no selector changes.
+    pub(super) fn found_alone(&mut self, key: &Key, labels: u64) {
+        if let Some(namespace) = self.namespaces.get_mut(&key.namespace)
+            && let Some(Some(learnt)) = namespace.selectors.get_mut(&key.name)
+        {
+            learnt.alone = Some((namespace.changed, labels));
+        }
+    }
+
+    /// An autoscaler's selector, as its sync saw it written. Nothing happens for one that is not registered (any more).
+    pub fn learn(&mut self, key: &Key, text: &Arc<str>, selector: &Selector) {
         let Some(namespace) = self.namespaces.get_mut(&key.namespace) else {
             return;
         };
-        match namespace.selectors.get(&key.name) {
-            Some(Some(known)) if known == selector => return,
+        match namespace.selectors.get_mut(&key.name) {
+            Some(Some(known)) if known.selector == *selector => {
+                known.text = text.clone();
+                return;
+            }
             Some(_) => {}
             None => return,
         }
+        self.changes += 1;
+        namespace.changed = self.changes;
         namespace.unlist(&key.name);
         match selector.exact_label() {
             Some((label, value)) => {
@@ -57,7 +107,12 @@ impl SelectorTable {
                 namespace.others.insert(key.name.clone());
             }
         }
-        namespace.selectors.insert(key.name.clone(), Some(selector.clone()));
+        let learnt = Learnt {
+            text: text.clone(),
+            selector: selector.clone(),
+            alone: None,
+        };
+        namespace.selectors.insert(key.name.clone(), Some(learnt));
     }
 
     /// An autoscaler is gone.
@@ -65,6 +120,8 @@ impl SelectorTable {
         let Some(namespace) = self.namespaces.get_mut(&key.namespace) else {
             return;
         };
+        self.changes += 1;
+        namespace.changed = self.changes;
         namespace.unlist(&key.name);
         namespace.selectors.remove(&key.name);
         if namespace.selectors.is_empty() {
@@ -87,7 +144,7 @@ impl SelectorTable {
                 .selectors
                 .get(name)
                 .and_then(Option::as_ref)
-                .is_some_and(|s| s.matches(labels));
+                .is_some_and(|learnt| learnt.selector.matches(labels));
             if selects && !found.contains(name) {
                 found.insert(name.clone());
             }
@@ -97,7 +154,7 @@ impl SelectorTable {
 
 impl Namespace {
     fn unlist(&mut self, name: &str) {
-        let Some(Some(selector)) = self.selectors.get(name) else {
+        let Some(Some(Learnt { selector, .. })) = self.selectors.get(name) else {
             return;
         };
         let Some((label, value)) = selector.exact_label() else {
@@ -129,10 +186,15 @@ mod tests {
             let key = Key::new("shop", *name);
             table.register(&key);
             if let Some(selector) = selector {
-                table.learn(&key, &Selector::parse(selector).unwrap());
+                learn(&mut table, name, selector);
             }
         }
         table
+    }
+
+    fn learn(table: &mut SelectorTable, name: &str, selector: &str) {
+        let parsed = Selector::parse(selector).unwrap();
+        table.learn(&Key::new("shop", name), &selector.into(), &parsed);
     }
 
     fn selecting(table: &SelectorTable, labels: &[(&str, &str)]) -> Vec<String> {
@@ -162,14 +224,32 @@ mod tests {
     #[test]
     fn a_selector_that_changes_or_goes_is_found_no_more() {
         let mut table = table(&[("a", Some("app=web")), ("b", Some("app=web"))]);
-        table.learn(&Key::new("shop", "a"), &Selector::parse("app=api").unwrap());
+        learn(&mut table, "a", "app=api");
         assert_eq!(selecting(&table, &[("app", "web")]), ["b"]);
         table.forget(&Key::new("shop", "b"));
         assert!(selecting(&table, &[("app", "web")]).is_empty());
-        table.learn(&Key::new("shop", "b"), &Selector::parse("app=web").unwrap());
+        learn(&mut table, "b", "app=web");
         assert!(
             selecting(&table, &[("app", "web")]).is_empty(),
             "one that is gone does not come back"
         );
+    }
+
+    #[test]
+    fn that_nobody_else_selects_its_pods_holds_until_labels_or_selectors_change() {
+        let mut table = table(&[("a", Some("app=a")), ("b", Some("app=b"))]);
+        let (a, text) = (Key::new("shop", "a"), "app=a".into());
+        let alone = |table: &SelectorTable| table.known(&a, &text).unwrap().alone;
+        assert_eq!(alone(&table), None);
+        table.found_alone(&a, 7);
+        learn(&mut table, "b", "app=b");
+        table.register(&Key::new("shop", "new"));
+        assert_eq!(alone(&table), Some(7), "nothing has changed");
+        learn(&mut table, "b", "app=c");
+        assert_eq!(alone(&table), None);
+        table.found_alone(&a, 7);
+        table.forget(&Key::new("shop", "b"));
+        assert_eq!(alone(&table), None);
+        assert!(table.known(&a, &"app=other".into()).is_none());
     }
 }

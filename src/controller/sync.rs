@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error, warn};
 
 use super::act::ScaleTry;
-use super::gather::{claim, in_time, parse, resource_of};
+use super::gather::{in_time, resource_of, select_again};
 use super::report::{Action, ErrorClass, MetricReport, ScaleWriteReport, StatusWriteReport, SyncReport};
 use super::{Context, ControllerSettings};
 use crate::cluster::autoscalers::Autoscaler;
@@ -20,7 +20,7 @@ use crate::decide::{
 };
 use crate::memory::Memory;
 use crate::metrics::sources::MetricPass;
-use crate::observe::{Observation, Pod, Scale, ScaleFailure, Status};
+use crate::observe::{Observation, Pods, Scale, ScaleFailure, Status};
 use crate::render::summary::why;
 use crate::selector::Selector;
 use crate::spec::{Key, Spec};
@@ -272,7 +272,7 @@ async fn look(
     let picked = pick(cx, spec, &status, &scale);
     let (mut readings, mut waited) = (Vec::new(), Vec::new());
     let pods = match picked {
-        None => Ok(Arc::from([])),
+        None => Ok(Pods::default()),
         Some(Err(failure)) => Err(failure),
         Some(Ok((selector, pods))) => {
             // All at once: a source that is slow does not add to the others.
@@ -298,17 +298,11 @@ async fn look(
     }
 }
 
-type Picked = Result<(Selector, Arc<[Pod]>), crate::observe::SelectorFailure>;
+type Picked = Result<(Selector, Pods), crate::observe::SelectorFailure>;
 
 /// The pods to look at; `None` where the count alone decides.
 fn pick(cx: &Context, spec: &Spec, status: &Status, scale: &Result<Scale, ScaleFailure>) -> Option<Picked> {
     let scale = scale.as_ref().ok()?;
-    asks_metrics(spec, status, scale, &cx.settings.decide).then(|| {
-        let (key, pods) = (&spec.key, &cx.cluster.pods);
-        let selector = parse(&scale.selector)?;
-        // The one thing that syncs share: no longer under its lock than needed.
-        claim(key, &selector, pods, &mut cx.held.selectors.lock())?;
-        let picked = pods.select(&key.namespace, &selector);
-        Ok((selector, picked))
-    })
+    asks_metrics(spec, status, scale, &cx.settings.decide)
+        .then(|| select_again(&spec.key, &scale.selector, &cx.cluster.pods, &cx.held.selectors))
 }

@@ -11,7 +11,7 @@ use super::scenario::{Expectation, ExpectedEvent, Scenario, ScenarioError, Step}
 use super::world::{World, Written};
 use crate::controller::gather::select_pods;
 use crate::decide::{Decision, Event, EventKind, WriteOutcome, asks_metrics, conclude, decide};
-use crate::observe::Observation;
+use crate::observe::{Observation, Pods};
 use crate::render::status::to_json;
 use crate::spec::{Key, Spec};
 
@@ -176,7 +176,7 @@ fn observe(world: &mut World, n: usize, spec: &Spec) -> Observation {
     let mut seen = Observation {
         status,
         scale,
-        pods: Ok(Arc::from([])),
+        pods: Ok(Pods::default()),
         readings: Vec::new(),
     };
     let Ok(scale) = &seen.scale else { return seen };

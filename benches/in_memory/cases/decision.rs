@@ -80,7 +80,7 @@ impl Deciding {
                 status_replicas: replicas,
                 selector: "app=web".into(),
             }),
-            pods: Ok((0..pods).map(pod).collect()),
+            pods: Ok(Arc::new((0..pods).map(pod).collect())),
             readings: vec![Reading::PerPod(PodSamples {
                 of_pods: (0..pods).map(|n| Some(sample(n))).collect(),
                 ..PodSamples::default()
@@ -119,7 +119,7 @@ impl Deciding {
             },
             ..pod.clone()
         });
-        *pods = starting.collect();
+        *pods = Arc::new(starting.collect());
         let Reading::PerPod(samples) = &mut deciding.seen.readings[0] else {
             unreachable!("samples were made")
         };

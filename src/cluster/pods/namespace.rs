@@ -4,12 +4,14 @@
 //! of those only with the ones that have the rarest label that the selector names.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::list::List;
 use super::slim::SlimPod;
 use super::symbols::{Symbol, Symbols};
-use crate::observe::{Pod, PodRequests};
+use crate::observe::{PodRequests, Pods};
 use crate::selector::{Labels, Selector};
 
 /// A place in [`Namespace::groups`].
@@ -28,6 +30,8 @@ pub(super) struct Namespace {
     /// The group of the pods without labels, which no label leads to.
     unlabelled: Option<GroupId>,
     by_name: FxHashMap<Arc<str>, GroupId>,
+    /// Another one whenever there are other groups.
+    labels_number: Number,
 }
 
 /// Pods with the same labels; without pods where the place is free.
@@ -35,8 +39,19 @@ pub(super) struct Namespace {
 struct Group {
     /// Sorted by symbol.
     labels: Box<[(Symbol, Symbol)]>,
-    /// Sorted by name.
-    pods: Vec<Pod>,
+    pods: List,
+}
+
+/// A number that no namespace has had before.
+#[derive(Debug)]
+struct Number(u64);
+
+impl Default for Number {
+    fn default() -> Self {
+        // 0 is that of a namespace without pods.
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
 }
 
 /// The groups that have a label. Most labels that are unique to a pod lead to one group: no list for those.
@@ -94,20 +109,17 @@ impl Namespace {
             self.remove(&facts.name);
         }
         let pods = &mut self.groups[group as usize].pods;
-        match find(pods, &facts.name) {
+        match pods.find(&facts.name) {
             Ok(place) => {
-                facts.name = pods[place].name.clone();
-                pods[place] = facts;
+                let known = pods.at_mut(place);
+                facts.name = known.name.clone();
+                *known = facts;
             }
             Err(place) => {
                 if let Some(symbol) = self.symbols.find(&facts.name) {
                     facts.name = self.symbols.text(symbol).clone();
                 }
                 self.by_name.insert(facts.name.clone(), group);
-                if pods.is_empty() {
-                    // Where labels are unique to a pod there is never a second one: no room for more.
-                    pods.reserve_exact(1);
-                }
                 pods.insert(place, facts);
             }
         }
@@ -119,7 +131,7 @@ impl Namespace {
             return false;
         };
         let pods = &mut self.groups[id as usize].pods;
-        let place = find(pods, name).expect("by_name leads to the group that holds the pod");
+        let place = pods.find(name).expect("by_name leads to the group that holds the pod");
         pods.remove(place);
         if pods.is_empty() {
             self.remove_group(id);
@@ -144,21 +156,26 @@ impl Namespace {
     }
 
     /// The pods that the selector picks, sorted by name.
-    pub(super) fn select(&self, selector: &Selector) -> Arc<[Pod]> {
+    pub(super) fn select(&self, selector: &Selector) -> Pods {
         let mut groups = self.matching(selector);
         let Some(first) = groups.next() else {
-            return Arc::from([]);
+            return Pods::default();
         };
         let Some(second) = groups.next() else {
-            return Arc::from(first.pods.as_slice());
+            return first.pods.share();
         };
-        let mut pods = first.pods.clone();
+        let mut pods = first.pods.as_slice().to_vec();
         for group in std::iter::once(second).chain(groups) {
-            pods.extend_from_slice(&group.pods);
+            pods.extend_from_slice(group.pods.as_slice());
         }
         // Stable, because it is the one of the two sorts that merges runs which are in order already.
         pods.sort_by(|a, b| a.name.cmp(&b.name));
-        Arc::from(pods)
+        Arc::new(pods)
+    }
+
+    /// See [`PodStore::select_with_labels`](super::PodStore::select_with_labels).
+    pub(super) fn labels_number(&self) -> u64 {
+        self.labels_number.0
     }
 
     /// Each set of labels that the selector picks and that at least one pod has.
@@ -172,7 +189,9 @@ impl Namespace {
     pub(super) fn shrink(&mut self) {
         self.symbols.shrink();
         self.requests.shrink_to_fit();
-        self.groups.iter_mut().for_each(|group| group.pods.shrink_to_fit());
+        for group in &mut self.groups {
+            group.pods.shrink();
+        }
         self.groups.shrink_to_fit();
         self.by_label.shrink_to_fit();
         self.by_name.shrink_to_fit();
@@ -235,6 +254,7 @@ impl Namespace {
     }
 
     fn add_group(&mut self, labels: Box<[(Symbol, Symbol)]>) -> GroupId {
+        self.labels_number = Number::default();
         let id = self.free.pop().unwrap_or_else(|| {
             self.groups.push(Group::default());
             GroupId::try_from(self.groups.len() - 1).expect("fewer than 2^32 groups fit into memory")
@@ -253,6 +273,7 @@ impl Namespace {
     }
 
     fn remove_group(&mut self, id: GroupId) {
+        self.labels_number = Number::default();
         let Group { labels, .. } = std::mem::take(&mut self.groups[id as usize]);
         if labels.is_empty() {
             self.unlabelled = None;
@@ -298,14 +319,6 @@ impl Namespace {
             self.groups.len() - self.free.len(),
         )
     }
-}
-
-fn find(pods: &[Pod], name: &str) -> Result<usize, usize> {
-    // A list arrives in the order of names, so the end is the likeliest place.
-    if pods.last().is_some_and(|last| &*last.name < name) {
-        return Err(pods.len());
-    }
-    pods.binary_search_by(|pod| (*pod.name).cmp(name))
 }
 
 #[cfg(test)]
@@ -429,6 +442,33 @@ mod tests {
         ] {
             assert!(!shop.has(name, &labels(other)), "{name} {other:?}");
         }
+    }
+
+    #[test]
+    fn another_set_of_labels_is_another_number_and_another_pod_is_not() {
+        let mut shop = shop();
+        let mut last = shop.labels_number();
+        let mut is_other = |shop: &Namespace| std::mem::replace(&mut last, shop.labels_number()) != last;
+        shop.apply(pod("web-4", &[("app", "web"), ("hash", "1")], 100));
+        shop.apply(pod("web-4", &[("app", "web"), ("hash", "1")], 200));
+        assert!(shop.remove("web-4") && !is_other(&shop));
+        shop.apply(pod("web-5", &[("app", "web"), ("hash", "3")], 100));
+        assert!(is_other(&shop));
+        assert!(shop.remove("web-5") && is_other(&shop));
+        assert!(Namespace::default().labels_number() != 0);
+    }
+
+    #[test]
+    fn whoever_looks_at_pods_sees_what_they_were() {
+        let mut shop = shop();
+        let seen = shop.select(&Selector::parse("app=db").unwrap());
+        shop.apply(pod("db-0", &[("app", "db"), ("pod-name", "db-0")], 700));
+        assert!(shop.remove("db-0"));
+        assert_eq!(seen.len(), 1);
+        assert_eq!(
+            seen[0].requests.containers[0].requests.get("cpu"),
+            Some(crate::quantity::Milli(100))
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::recorder::Sent;
 use super::subject::Question;
 use crate::duration;
 use crate::metrics::prometheus::Inspection;
-use crate::observe::{MetricFailure, Pod, PodSamples, Reading, Sample, Unusable};
+use crate::observe::{MetricFailure, PodSamples, Pods, Reading, Sample, Unusable};
 use crate::promql::{Definition, Missing, Series};
 use crate::quantity::Milli;
 use crate::selector::Selector;
@@ -24,7 +24,7 @@ pub(super) struct Found {
     pub question: Question,
     pub namespace: Arc<str>,
     /// The pods that the reading is about.
-    pub pods: Arc<[Pod]>,
+    pub pods: Pods,
     pub reading: Reading,
     /// What a Prometheus was asked, where one answers.
     pub inspection: Option<Inspection>,
@@ -370,10 +370,10 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::observe::{FailureKind, PodPhase};
+    use crate::observe::{FailureKind, Pod, PodPhase};
     use crate::promql::{Answers, Template};
 
-    fn pods(names: &[&str]) -> Arc<[Pod]> {
+    fn pods(names: &[&str]) -> Pods {
         let pod = |name: &&str| Pod {
             name: (*name).into(),
             phase: PodPhase::Running,
@@ -382,7 +382,7 @@ mod tests {
             started: None,
             requests: Arc::default(),
         };
-        names.iter().map(pod).collect()
+        Arc::new(names.iter().map(pod).collect())
     }
 
     fn sample(milli: i64) -> Sample {

@@ -8,7 +8,7 @@ use crate::cluster::client::Clients;
 use crate::cluster::discovery::Discovery;
 use crate::cluster::pods::{PodRelist, PodStore, SlimPod};
 use crate::commands::{name, snapshot};
-use crate::observe::Pod;
+use crate::observe::Pods;
 use crate::selector::Selector;
 use crate::settings::Settings;
 use crate::spec::{Key, MetricIdentifier, MetricSource, ObjectRef, Spec};
@@ -45,7 +45,7 @@ pub(super) struct Subject {
     pub questions: Vec<Question>,
     /// The pods' selector; everything where there are none.
     pub selector: Selector,
-    pub pods: Arc<[Pod]>,
+    pub pods: Pods,
     /// All pods of the namespace.
     pub store: Arc<PodStore>,
 }
@@ -207,7 +207,7 @@ fn without_pods(source: MetricSource, whose: String) -> Subject {
     Subject {
         questions: vec![Question { source, whose }],
         selector: Selector::everything(),
-        pods: Arc::from([]),
+        pods: Pods::default(),
         store: Arc::default(),
     }
 }

@@ -13,7 +13,7 @@ use crate::cluster::discovery::Discovery;
 use crate::controller::gather::resource_of;
 use crate::metrics::resource::Labels;
 use crate::metrics::sources::{KnownPods, MetricPass, MetricSources, Participant};
-use crate::observe::{Pod, Reading};
+use crate::observe::Reading;
 use crate::quantity::{Milli, Quantity, SuffixFamily};
 use crate::selector::Selector;
 use crate::spec::{MetricIdentifier, MetricSource, Spec};
@@ -23,7 +23,7 @@ pub(super) struct Pods {
     /// What picks them.
     pub selector: Selector,
     /// The pods.
-    pub pods: Arc<[Pod]>,
+    pub pods: crate::observe::Pods,
     /// Their labels, as the API has them, by name.
     pub labels: BTreeMap<Arc<str>, Value>,
 }

@@ -132,7 +132,7 @@ mod tests {
         };
         Pods {
             selector: Selector::parse("app=web").expect("it is one"),
-            pods: [pod("a"), pod("b")].into(),
+            pods: Arc::new(vec![pod("a"), pod("b")]),
             labels: ["a", "b"].map(|name| (name.into(), json!({ "app": "web" }))).into(),
         }
     }
