@@ -16,13 +16,8 @@ async fn no_right_of_the_manifests_is_missing_and_none_is_unused() {
     let cluster = Alone::with_api_server_flags("install", "--feature-gates=WatchList=false", &["sample-metrics"]).await;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests");
     cluster.kubectl(&["apply", "--kustomize", folder]);
-    cluster.kubectl(&[
-        "--namespace=trimtab",
-        "rollout",
-        "status",
-        "deployment/trimtab",
-        "--timeout=30s",
-    ]);
+    rolled_out(&cluster);
+    with_a_configuration(&cluster);
 
     let namespace = cluster.namespace("install").await;
     namespace.apply(&gadget_definition());
@@ -85,6 +80,34 @@ async fn no_right_of_the_manifests_is_missing_and_none_is_unused() {
         missing.is_empty() && unused.is_empty(),
         "missing: {missing:?}\nunused: {unused:?}"
     );
+}
+
+fn rolled_out(cluster: &Cluster) {
+    let status = ["rollout", "status", "deployment/trimtab", "--timeout=30s"];
+    cluster.kubectl(&[&["--namespace=trimtab"][..], &status].concat());
+}
+
+/// The component that mounts a configuration file: what the Deployment names is there, and the Deployment is rolled out.
+fn with_a_configuration(cluster: &Cluster) {
+    let folder = "tests/cluster/configured";
+    let objects = kustomization(cluster, folder);
+    let of_kind = |kind: &str| {
+        objects
+            .iter()
+            .find(|object| object["kind"] == kind)
+            .expect("one of each kind")
+    };
+    let (map, pod) = (of_kind("ConfigMap"), &of_kind("Deployment")["spec"]["template"]["spec"]);
+    let container = &pod["containers"][0];
+    assert_eq!(pod["volumes"][0]["configMap"]["name"], map["metadata"]["name"]);
+    assert_eq!(container["env"][0]["name"], "TRIMTAB_CONFIG");
+    let path = container["env"][0]["value"].as_str().expect("a path");
+    let (mount, file) = path.rsplit_once('/').expect("an absolute path");
+    assert_eq!(container["volumeMounts"][0]["mountPath"], mount);
+    assert!(map["data"][file].is_string(), "{map}");
+    let folder = format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"));
+    cluster.kubectl(&["apply", "--kustomize", &folder]);
+    rolled_out(cluster);
 }
 
 /// What was asked for and refused, and what is granted and was not asked for.
