@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::harness::{
@@ -145,4 +145,43 @@ async fn prometheus_killed_and_hanging_takes_no_capacity_and_delays_nobody_else(
         scene.record.settles(1, HOLD, seconds(90)).await;
     }
     assert_eq!(wrong.record.now(), 1, "{}", wrong.record);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adapter_whose_api_is_taken_away_under_load_costs_no_capacity_and_nobody_elses_time() {
+    let cluster = Alone::with_prometheus_adapter("adapter-gone").await;
+    let namespace = cluster.namespace("adapter-gone").await;
+    let scene = Scene::of(&namespace, "adapter", "qps").await;
+    let cpu = Workload::deployment(&namespace, "cpu", 1);
+    let spec = json!({"minReplicas": 1, "maxReplicas": 8, "metrics": [utilization("cpu", 50)]});
+    Autoscaler::of(&cpu, "cpu", spec);
+    let (cpu_load, cpu_record) = (Load::on(&cpu, 190, 100), Record::of(&cpu).await);
+    let _controller = Controller::on(&namespace, &[]);
+    scene.service.clients(15);
+    scene.record.settles(4, HOLD, seconds(120)).await;
+    cpu_record.settles(2, Duration::ZERO, seconds(60)).await;
+
+    let names = ["v1beta1", "v1beta2"].map(|version| format!("{version}.custom.metrics.k8s.io"));
+    let kept = names.clone().map(|name| {
+        let text = cluster.kubectl(&["get", "apiservice", &name, "--output=json"]);
+        serde_json::from_str::<Value>(&text).expect("JSON")["spec"].take()
+    });
+    cluster.kubectl(&["delete", "apiservice", &names[0], &names[1]]);
+    let fault = Fault::begin(&cluster, "prometheus-adapter", "kill", "start");
+    // Its load is gone, and nobody says so.
+    scene.service.clients(3);
+    scene.hpa.says("ScalingActive", FAILED, seconds(60)).await;
+    scene.tells("custom metrics API", seconds(10)).await;
+    cpu_load.cpu(490);
+    cpu_record.settles(5, HOLD, seconds(90)).await;
+    assert_eq!(scene.record.now(), 4, "it fell without a metric: {}", scene.record);
+
+    fault.end();
+    for (name, spec) in names.iter().zip(&kept) {
+        namespace.apply(&json!({
+            "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": name}, "spec": spec,
+        }));
+    }
+    scene.hpa.says("ScalingActive", WELL, seconds(90)).await;
+    scene.record.settles(1, HOLD, seconds(90)).await;
 }
