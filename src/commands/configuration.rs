@@ -19,6 +19,31 @@ use crate::settings::{Effective, FILE_MAX_BYTES, Typed, resolve};
 /// A file that cannot be read, and every mistake in file, environment and flags; for commands that read metrics also those in
 /// Prometheus Adapter's rules.
 pub(super) fn settings(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Effective, Failure> {
+    read(matches, variables).map(|(effective, _)| effective)
+}
+
+/// The files that settings were read from.
+pub(super) struct Files {
+    /// All that was typed, the configuration file's text among it.
+    pub(super) typed: Typed,
+    /// Prometheus Adapter's rules, where they are read.
+    pub(super) rules: Option<RuleFile>,
+}
+
+/// A file of Prometheus Adapter's rules.
+pub(super) struct RuleFile {
+    pub(super) path: String,
+    pub(super) text: String,
+    /// The Prometheus that its rules ask.
+    pub(super) endpoint: Arc<str>,
+}
+
+/// The same as [`settings`], and what they were read from.
+///
+/// # Errors
+///
+/// As [`settings`].
+pub(super) fn read(matches: &ArgMatches, variables: &[(String, String)]) -> Result<(Effective, Files), Failure> {
     let named = || {
         variables
             .iter()
@@ -41,35 +66,47 @@ pub(super) fn settings(matches: &ArgMatches, variables: &[(String, String)]) -> 
         flags: flags::typed(matches),
     };
     let mut effective = resolve(&typed).map_err(Failure::unusable)?;
+    let mut rules = None;
     if flags::knows(matches, "adapter-rules") {
-        read_adapter_rules(&mut effective)?;
+        rules = read_adapter_rules(&mut effective)?;
     }
     for warning in &effective.warnings {
         output::warn(warning);
     }
-    Ok(effective)
+    Ok((effective, Files { typed, rules }))
 }
 
 /// Reads the file of Prometheus Adapter's rules, where one is set.
-fn read_adapter_rules(effective: &mut Effective) -> Result<(), Failure> {
+fn read_adapter_rules(effective: &mut Effective) -> Result<Option<RuleFile>, Failure> {
     let settings = &mut effective.settings;
     let (Some(file), Some(endpoint)) = (&settings.adapter_rules, settings.adapter_rules_endpoint()) else {
-        return Ok(());
+        return Ok(None);
     };
     let path = file.display().to_string();
     let text = read_text(&path, adapter::FILE_MAX_BYTES).map_err(Failure::unusable)?;
-    let rules =
-        AdapterRules::parse(&path, &text, &endpoint).map_err(|mistakes| Failure::unusable(RuleMistakes(mistakes)))?;
+    let file = RuleFile { path, text, endpoint };
+    let rules = file.parse(&file.text).map_err(Failure::unusable)?;
     effective
         .warnings
         .extend(rules.warnings().iter().map(ToString::to_string));
     settings.sources.adapter_rules = Some(Arc::new(rules));
-    Ok(())
+    Ok(Some(file))
+}
+
+impl RuleFile {
+    /// The rules of this text of the file.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake in it.
+    pub(super) fn parse(&self, text: &str) -> Result<AdapterRules, RuleMistakes> {
+        AdapterRules::parse(&self.path, text, &self.endpoint).map_err(RuleMistakes)
+    }
 }
 
 /// All mistakes of a rule file.
 #[derive(Debug, thiserror::Error)]
-struct RuleMistakes(Vec<RuleMistake>);
+pub(super) struct RuleMistakes(Vec<RuleMistake>);
 
 impl fmt::Display for RuleMistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

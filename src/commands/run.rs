@@ -2,6 +2,7 @@
 
 mod beside;
 mod dry;
+mod files;
 mod manifests;
 mod pages;
 mod signals;
@@ -36,7 +37,8 @@ pub(super) async fn execute(matches: ArgMatches, variables: Vec<(String, String)
     // First of all: a process that is only just starting ends in order too.
     let stop = CancellationToken::new();
     signals::cancel(&stop)?;
-    let settings = configuration::settings(&matches, &variables)?.settings;
+    let (effective, files) = configuration::read(&matches, &variables)?;
+    let settings = effective.settings;
     let no_color = variables
         .iter()
         .any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
@@ -67,6 +69,7 @@ pub(super) async fn execute(matches: ArgMatches, variables: Vec<(String, String)
     let (printer, printing) = dry::printer(settings.output, stop.clone());
     let mut beside = Beside::default();
     let folder = folder.map(|folder| manifests::follow(folder, &cluster, &mut beside));
+    files::follow(files, sources.prometheus.clone(), &mut beside);
     let work = Work::new(&settings, &cluster, sources, folder, printer, &mut beside);
     if let Some(listener) = listener {
         let router = server::router(work.telemetry.clone()).merge(pages::router(work.current.clone()));

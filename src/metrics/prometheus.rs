@@ -23,14 +23,19 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use self::catalog::Catalog;
 use self::names::Names;
 use self::server::Server;
+use super::failure::SourceError;
 use super::guard::{BreakerSettings, SourceHealth};
 use crate::observe::Pod;
+use crate::promql::Definition;
+use crate::promql::adapter::AdapterRules;
 use crate::settings::sources::Sources;
 use crate::spec::MetricSource;
 pub use inspect::Inspection;
@@ -39,11 +44,15 @@ pub use pass::PrometheusPass;
 /// Every Prometheus that is configured, with the metrics that they answer for.
 #[derive(Clone)]
 pub struct Prometheus {
-    inner: Arc<Inner>,
+    /// What holds now. A pass keeps what held when it began.
+    current: Arc<Mutex<Arc<Inner>>>,
 }
 
 struct Inner {
     servers: BTreeMap<Arc<str>, Arc<Server>>,
+    /// The configuration's.
+    metrics: Vec<Arc<Definition>>,
+    relist_interval: Duration,
     catalog: Catalog,
     names: Names,
 }
@@ -88,19 +97,45 @@ impl Prometheus {
             let server = Server::new(name, settings, breaker, seed.wrapping_add(i as u64))?;
             servers.insert(name.clone(), Arc::new(server));
         }
+        let inner = Inner::new(
+            servers,
+            sources.metrics.clone(),
+            sources.relist_interval,
+            sources.adapter_rules.clone(),
+        );
         Ok(Self {
-            inner: Arc::new(Inner {
-                servers,
-                catalog: Catalog::new(&sources.metrics, sources.adapter_rules.clone()),
-                names: Names::new(sources.relist_interval),
-            }),
+            current: Arc::new(Mutex::new(Arc::new(inner))),
         })
+    }
+
+    /// Has these rules of Prometheus Adapter answer in the place of those so far, from the next pass on. The names of series are
+    /// listed first, so that no pass waits for them.
+    ///
+    /// # Errors
+    /// Where the names cannot be listed: the rules so far stay in force.
+    pub async fn replace_rules(&self, rules: Arc<AdapterRules>, now: Timestamp) -> Result<(), SourceError> {
+        let before = self.inner();
+        let inner = Inner::new(
+            before.servers.clone(),
+            before.metrics.clone(),
+            before.relist_interval,
+            Some(rules.clone()),
+        );
+        if let Some(server) = inner.rules_server() {
+            inner.names.current(&rules, server, now).await?;
+        }
+        *self.current.lock() = Arc::new(inner);
+        Ok(())
+    }
+
+    fn inner(&self) -> Arc<Inner> {
+        self.current.lock().clone()
     }
 
     /// Begins a pass at `now`, in which all of `wanted` will be asked for, one entry for each autoscaler and metric (those
     /// that no Prometheus answers for are passed over). Nothing is asked before someone waits for an answer.
     pub fn pass(&self, wanted: Vec<Wanted>, now: Timestamp) -> PrometheusPass {
-        PrometheusPass::new(&self.inner, wanted, now)
+        PrometheusPass::new(&self.inner(), wanted, now)
     }
 
     /// Asks for one metric by itself, as an autoscaler of `namespace` with these `pods` would at `now`, and gives all that came
@@ -112,16 +147,31 @@ impl Prometheus {
         pods: &[Pod],
         now: Timestamp,
     ) -> Option<Inspection> {
-        self.inner.inspect(namespace, source, pods, now).await
+        self.inner().inspect(namespace, source, pods, now).await
     }
 
     /// How each endpoint is doing.
     pub fn health(&self) -> Vec<EndpointHealth> {
-        self.inner.servers.values().map(|server| server.health()).collect()
+        self.inner().servers.values().map(|server| server.health()).collect()
     }
 }
 
 impl Inner {
+    fn new(
+        servers: BTreeMap<Arc<str>, Arc<Server>>,
+        metrics: Vec<Arc<Definition>>,
+        relist_interval: Duration,
+        rules: Option<Arc<AdapterRules>>,
+    ) -> Self {
+        Self {
+            servers,
+            catalog: Catalog::new(&metrics, rules),
+            names: Names::new(relist_interval),
+            metrics,
+            relist_interval,
+        }
+    }
+
     /// The endpoint that Prometheus Adapter's rules are for.
     fn rules_server(&self) -> Option<&Arc<Server>> {
         let endpoint = self.catalog.rules()?.endpoint();

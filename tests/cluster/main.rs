@@ -17,5 +17,6 @@ mod qps;
 mod reference;
 mod restarts;
 mod rights;
+mod rules;
 mod scaling;
 mod targets;

@@ -509,3 +509,47 @@ async fn a_listing_that_hangs_delays_only_those_whom_rules_may_answer_for() {
     assert_eq!(print(&pass.reading(&shop, &own, &everything, &[]).await), "7");
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
+
+/// Rules for the series `x_…`, which are metrics called as `name` says.
+fn rules(name: &str) -> Arc<AdapterRules> {
+    let text = format!(
+        "rules: [{{seriesQuery: '{{__name__=~\"x_.*\"}}', resources: {{template: '<<.Resource>>'}}, name: {name}, \
+         metricsQuery: 'sum(<<.Series>>{{<<.LabelMatchers>>}}) by (<<.GroupBy>>)'}}]"
+    );
+    Arc::new(AdapterRules::parse("rules.yaml", &text, &"main".into()).unwrap())
+}
+
+#[tokio::test]
+async fn rules_are_replaced_once_their_series_are_listed() {
+    let lists = Arc::new(AtomicBool::new(true));
+    let listing = lists.clone();
+    let fake = Fake::start(move |asked| match asked.starts_with("GET") {
+        true if listing.load(Ordering::Relaxed) => json(200, r#"{"status":"success","data":["x_y"]}"#),
+        true => error(503, "unavailable", "starting"),
+        false => seven_each(&query(asked)),
+    })
+    .await;
+    let sources = Sources {
+        prometheus: BTreeMap::from([("main".into(), endpoint(&fake.url, 10))]),
+        metrics: vec![Arc::new(depth())],
+        adapter_rules: Some(rules("{}")),
+        ..Sources::default()
+    };
+    let prometheus = Prometheus::new(&sources, BreakerSettings::default(), 1).unwrap();
+    let shop = namespaces(1);
+    let both = async || {
+        let (old, new) = (pods("x_y"), pods("called_y"));
+        let old = pass(&prometheus, &shop, &old, now()).await.concat();
+        (old, pass(&prometheus, &shop, &new, now()).await.concat())
+    };
+    assert_eq!(both().await, ("7".into(), "nobody".into()));
+    let renaming = rules("{matches: 'x_(.*)', as: 'called_$1'}");
+    lists.store(false, Ordering::Relaxed);
+    assert!(prometheus.replace_rules(renaming.clone(), now()).await.is_err());
+    assert_eq!(both().await, ("7".into(), "nobody".into()));
+    lists.store(true, Ordering::Relaxed);
+    prometheus.replace_rules(renaming, now()).await.unwrap();
+    assert_eq!(both().await, ("nobody".into(), "7".into()));
+    // The configuration's own metrics are still there.
+    assert_eq!(pass(&prometheus, &shop, &external("depth"), now()).await, ["7"]);
+}
