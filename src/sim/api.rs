@@ -1,0 +1,377 @@
+//! The Kubernetes API of a simulated cluster: a service in memory that a [`kube::Client`] talks to without sockets.
+//!
+//! It answers in JSON, whatever else a client would take. Its objects are in a [`Store`]; what metrics APIs tell is in
+//! [`Meters`]. Statuses, refusals and versions are those of kube-apiserver.
+
+mod admit;
+mod catalog;
+mod meters;
+mod patch;
+mod refusal;
+mod resources;
+mod scale;
+mod selection;
+mod store;
+mod table;
+mod target;
+mod watching;
+mod write;
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited, StreamBody};
+use hyper::body::{Body, Frame};
+use kube::Client;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tower::service_fn;
+
+use crate::clock::Clock;
+use crate::selector::Selector;
+pub use meters::{Described, Gauge, Meters, Series};
+pub use refusal::Refusal;
+pub use resources::{
+    AUTOSCALERS, CONFIG_MAPS, DEPLOYMENTS, EVENTS, LEASES, NAMESPACES, POD_METRICS, PODS, REPLICA_SETS, RESOURCES,
+    Resource, SERVICES, STATEFUL_SETS,
+};
+use selection::Selection;
+pub use store::{Change, Store, seconds};
+use target::{Parameters, Part, Target};
+use watching::Watching;
+
+/// The largest body that is taken, as in kube-apiserver.
+const REQUEST_BYTES: usize = 3 * 1024 * 1024;
+
+/// An answer's body: whole, or a watch that goes on.
+pub type AnswerBody = StreamBody<stream::BoxStream<'static, Result<Frame<Bytes>, io::Error>>>;
+
+/// A cluster's API.
+pub struct Api {
+    /// The objects.
+    pub store: Arc<Store>,
+    /// The metrics.
+    pub meters: Mutex<Meters>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A request, read.
+struct Asked {
+    method: Method,
+    target: Target,
+    parameters: Parameters,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Api {
+    /// An API of an empty cluster, in which it is as late as `clock` says.
+    pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self {
+            store: Arc::new(Store::new(clock.clone())),
+            meters: Mutex::default(),
+            clock,
+        })
+    }
+
+    /// A client of it.
+    pub fn client(self: &Arc<Self>) -> Client {
+        let api = self.clone();
+        let service = service_fn(move |request: Request<kube::client::Body>| {
+            let api = api.clone();
+            async move { Ok::<_, Infallible>(api.answer(request).await) }
+        });
+        Client::new(service, "default")
+    }
+
+    /// Answers one request. No request fails: what cannot be answered is refused.
+    pub async fn answer<B>(&self, request: Request<B>) -> Response<AnswerBody>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        match self.handle(request).await {
+            Ok(response) => response,
+            Err(refusal) => refused(&refusal),
+        }
+    }
+
+    async fn handle<B>(&self, request: Request<B>) -> Result<Response<AnswerBody>, Refusal>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        let target = Target::parse(head.uri.path())?;
+        let parameters = Parameters::parse(head.uri.query().unwrap_or_default());
+        let body = Limited::new(body, REQUEST_BYTES).collect().await;
+        let body = body.map_err(|_| Refusal::new(413, "RequestEntityTooLarge", "request body too large"))?;
+        self.act(Asked {
+            method: head.method,
+            target,
+            parameters,
+            headers: head.headers,
+            body: body.to_bytes(),
+        })
+    }
+
+    fn act(&self, asked: Asked) -> Result<Response<AnswerBody>, Refusal> {
+        let Asked { method, target, .. } = &asked;
+        match target {
+            Target::Document(path) if method == Method::GET => self.document(path),
+            Target::Collection(resource, namespace) => match *method {
+                Method::GET => self.list(resource, namespace.as_deref(), &asked),
+                Method::POST => {
+                    let namespace = namespace.as_deref().unwrap_or_default();
+                    if resource.namespaced && namespace.is_empty() {
+                        return Err(Refusal::not_allowed());
+                    }
+                    let made = write::create(&self.store, resource, namespace, &asked.json_body()?)?;
+                    Ok(whole(StatusCode::CREATED, &made))
+                }
+                _ => Err(Refusal::not_allowed()),
+            },
+            Target::Object(resource, namespace, name, part) => self.object((resource, namespace, name, *part), &asked),
+            Target::Custom {
+                version,
+                namespace,
+                resource,
+                object,
+                metric,
+            } if method == Method::GET => {
+                if version != "v1beta2" || !self.meters.lock().serves_custom() {
+                    return Err(Refusal::no_such_path());
+                }
+                let selection = Selection::new(&PODS, Some(namespace), &asked.parameters)?;
+                let picks = |name: &str| {
+                    let object = self.store.get(&PODS, namespace, name);
+                    object.is_some_and(|object| selection.picks(&object))
+                };
+                let values = self
+                    .meters
+                    .lock()
+                    .custom(metric, (namespace, resource, object), picks)?;
+                Ok(whole(StatusCode::OK, &values))
+            }
+            Target::External { namespace, metric } if method == Method::GET => {
+                let labels = Selector::parse(asked.parameters.get("labelSelector"));
+                let labels = labels.map_err(|error| Refusal::bad_request(error.to_string()))?;
+                let meters = self.meters.lock();
+                if !meters.serves_external() {
+                    return Err(Refusal::no_such_path());
+                }
+                Ok(whole(StatusCode::OK, &meters.external(namespace, metric, &labels)?))
+            }
+            _ => Err(Refusal::not_allowed()),
+        }
+    }
+
+    fn document(&self, path: &str) -> Result<Response<AnswerBody>, Refusal> {
+        if matches!(path, "/healthz" | "/readyz" | "/livez") {
+            return Ok(response(StatusCode::OK, "text/plain", "ok"));
+        }
+        let document = catalog::document(path, &self.meters.lock())?;
+        Ok(whole(StatusCode::OK, &document))
+    }
+
+    fn object(
+        &self,
+        of: (&'static Resource, &str, &str, Part),
+        asked: &Asked,
+    ) -> Result<Response<AnswerBody>, Refusal> {
+        let (resource, namespace, name, part) = of;
+        let missing = || Refusal::not_found(resource, name);
+        let object = match asked.method {
+            Method::GET if resource == &POD_METRICS => self.meters.lock().pod(namespace, name).ok_or_else(missing)?,
+            Method::GET => self.store.get(resource, namespace, name).ok_or_else(missing)?,
+            Method::PUT => write::replace(&self.store, of, &asked.json_body()?)?,
+            Method::PATCH => write::patched(&self.store, of, asked.content_type(), &asked.body)?,
+            Method::DELETE if part == Part::Whole => {
+                let body = if asked.body.is_empty() {
+                    Bytes::new()
+                } else {
+                    asked.json_body()?
+                };
+                let outcome = write::delete(&self.store, &*self.clock, (resource, namespace, name), &body)?;
+                return Ok(whole(StatusCode::OK, &outcome));
+            }
+            _ => return Err(Refusal::not_allowed()),
+        };
+        if part == Part::Scale {
+            return Ok(whole(StatusCode::OK, &scale::of(resource, &object)));
+        }
+        if asked.wants_table() {
+            let table = table::of(resource, std::slice::from_ref(&object), self.clock.now());
+            return Ok(whole(StatusCode::OK, &table));
+        }
+        Ok(whole(StatusCode::OK, &object))
+    }
+
+    fn list(
+        &self,
+        resource: &'static Resource,
+        namespace: Option<&str>,
+        asked: &Asked,
+    ) -> Result<Response<AnswerBody>, Refusal> {
+        let parameters = &asked.parameters;
+        let selection = Selection::new(resource, namespace, parameters)?;
+        if parameters.is_true("watch") {
+            if resource == &POD_METRICS {
+                return Err(Refusal::not_allowed());
+            }
+            let watching = Watching::begin(self.store.clone(), resource, selection, parameters, asked.wants_table())?;
+            let lines = watching.into_stream().map(|bytes| Ok(Frame::data(bytes))).boxed();
+            return Ok(with_body(StatusCode::OK, "application/json", lines));
+        }
+        let page = match resource == &POD_METRICS {
+            true => Page::whole(self.meters.lock().list_pods(&selection)),
+            false => self.page(resource, namespace, &selection, parameters)?,
+        };
+        let document = match asked.wants_table() {
+            true => {
+                let mut table = table::of(resource, &page.items, self.clock.now());
+                table["metadata"] = page.metadata;
+                table
+            }
+            false => json!({ "kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),
+                "metadata": page.metadata, "items": page.items }),
+        };
+        Ok(whole(StatusCode::OK, &document))
+    }
+
+    /// A page of a list: all pages of one list are of the same version.
+    fn page(
+        &self,
+        resource: &'static Resource,
+        namespace: Option<&str>,
+        selection: &Selection,
+        parameters: &Parameters,
+    ) -> Result<Page, Refusal> {
+        let (mut items, version, after) = match parameters.get("continue") {
+            "" => {
+                let exact = parameters.get("resourceVersionMatch") == "Exact";
+                match parameters.number("resourceVersion")?.filter(|_| exact) {
+                    Some(version) => (
+                        self.store.list_at(resource, namespace, version)?,
+                        version,
+                        String::new(),
+                    ),
+                    None => {
+                        let (items, version) = self.store.list(resource, namespace);
+                        (items, version, String::new())
+                    }
+                }
+            }
+            token => {
+                let (version, after) = token.split_once('|').ok_or_else(bad_token)?;
+                let version = version.parse().map_err(|_| bad_token())?;
+                let items = self.store.list_at(resource, namespace, version)?;
+                (items, version, after.to_owned())
+            }
+        };
+        let place = |object: &Value| {
+            let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+            format!("{}/{}", text("namespace"), text("name"))
+        };
+        items.retain(|object| selection.picks(object));
+        if !after.is_empty() {
+            let begins = items
+                .iter()
+                .position(|object| place(object) == after)
+                .map_or(items.len(), |at| at + 1);
+            items.drain(..begins);
+        }
+        let mut metadata = json!({ "resourceVersion": version.to_string() });
+        let limit = parameters.number("limit")?.unwrap_or(0);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        if limit > 0 && items.len() > limit {
+            let rest = items.len() - limit;
+            items.truncate(limit);
+            if let Some(last) = items.last() {
+                metadata["continue"] = format!("{version}|{}", place(last)).into();
+                metadata["remainingItemCount"] = rest.into();
+            }
+        }
+        Ok(Page { items, metadata })
+    }
+}
+
+/// A part of a list.
+struct Page {
+    items: Vec<Arc<Value>>,
+    metadata: Value,
+}
+
+impl Page {
+    fn whole(items: Vec<Arc<Value>>) -> Self {
+        Self {
+            items,
+            metadata: json!({}),
+        }
+    }
+}
+
+impl Asked {
+    /// The body's media type.
+    fn content_type(&self) -> &str {
+        let said = self
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|said| said.to_str().ok());
+        said.and_then(|said| said.split(';').next()).unwrap_or_default().trim()
+    }
+
+    fn json_body(&self) -> Result<Bytes, Refusal> {
+        match self.content_type() {
+            "" | "application/json" => Ok(self.body.clone()),
+            other => Err(Refusal::unsupported_media_type(other, "application/json")),
+        }
+    }
+
+    /// Whether the client would print what it gets.
+    fn wants_table(&self) -> bool {
+        let accept = self.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+        let first = accept.and_then(|accept| accept.split(',').next()).unwrap_or_default();
+        first.contains("as=Table") && first.contains("v=v1")
+    }
+}
+
+fn bad_token() -> Refusal {
+    Refusal::bad_request("continue key is not valid")
+}
+
+fn refused(refusal: &Refusal) -> Response<AnswerBody> {
+    let code = StatusCode::from_u16(refusal.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = whole(code, &refusal.status());
+    if let Some(seconds) = refusal.retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+fn whole(code: StatusCode, document: &Value) -> Response<AnswerBody> {
+    response(code, "application/json", document.to_string())
+}
+
+fn response(code: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<AnswerBody> {
+    with_body(code, kind, stream::iter([Ok(Frame::data(text.into()))]).boxed())
+}
+
+fn with_body(
+    code: StatusCode,
+    kind: &'static str,
+    frames: stream::BoxStream<'static, Result<Frame<Bytes>, io::Error>>,
+) -> Response<AnswerBody> {
+    let mut response = Response::new(StreamBody::new(frames));
+    *response.status_mut() = code;
+    let kind = header::HeaderValue::from_static(kind);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+#[cfg(test)]
+mod tests;
