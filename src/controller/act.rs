@@ -49,7 +49,12 @@ pub struct Acting {
     pub budget: Arc<Mutex<StatusBudget>>,
     /// Whether we lead; `None`: there is no election, we always do.
     pub leadership: Option<watch::Receiver<Leadership>>,
+    /// Is told each sync's decision, before it is acted on; `None`: nobody wants to know.
+    pub onlooker: Option<Onlooker>,
 }
+
+/// Looks on as decisions are made; must not block.
+pub type Onlooker = Arc<dyn Fn(&Spec, &Decision) + Send + Sync>;
 
 /// What came of trying to write a count.
 #[derive(Debug)]
@@ -286,11 +291,18 @@ impl Hand {
         }
     }
 
-    /// Says what was decided, in a dry run; and lets it remember what others wrote.
+    /// Says what was decided, to whoever looks on; and lets a dry run remember what others wrote.
     pub(super) fn decided(&self, spec: &Spec, decision: &Decision, memory: &mut Memory) {
-        if let Self::Dry(dry) = self {
-            dry.remember_others(spec, decision, memory);
-            dry.decided(spec, decision);
+        match self {
+            Self::Dry(dry) => {
+                dry.remember_others(spec, decision, memory);
+                dry.decided(spec, decision);
+            }
+            Self::Acting(acting) => {
+                if let Some(onlooker) = &acting.onlooker {
+                    onlooker(spec, decision);
+                }
+            }
         }
     }
 

@@ -88,6 +88,7 @@ impl Scene {
             recorder,
             budget: Arc::new(parking_lot::Mutex::new(StatusBudget::new(10.0, PERIOD))),
             leadership: None,
+            onlooker: None,
         });
         let reports = Arc::new(Reports::default());
         let controller = Controller::new(cluster, sources, settings, world.clone(), hand, reports.clone());

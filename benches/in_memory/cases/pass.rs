@@ -141,6 +141,7 @@ fn controller(autoscalers: usize, synced: Arc<Synced>) -> Controller {
         recorder,
         budget: Arc::new(Mutex::new(StatusBudget::new(STATUS_WRITES_PER_SECOND, SYNC_PERIOD))),
         leadership: None,
+        onlooker: None,
     });
     let cluster = Arc::new(Cluster::start(clients, options, CancellationToken::new()));
     Controller::new(

@@ -131,6 +131,7 @@ impl Work {
                 recorder: recorder.clone(),
                 budget: self.budget.clone(),
                 leadership: self.leadership.clone(),
+                onlooker: None,
             }),
             None => {
                 let comparison = self.settings.compare.then(|| {
