@@ -1,6 +1,10 @@
 //! Autoscalers decided in virtual time: scenario files, and their replay.
 
 pub mod api;
+pub mod control;
+pub mod fleet;
+pub mod load;
+pub mod random;
 pub mod replay;
 pub mod scenario;
 pub mod time;

@@ -73,7 +73,7 @@ impl Meters {
         self.pods.values()
     }
 
-    pub(super) fn pod(&self, namespace: &str, name: &str) -> Option<Arc<Value>> {
+    pub(in crate::sim) fn pod(&self, namespace: &str, name: &str) -> Option<Arc<Value>> {
         self.pods.get(&(namespace.to_owned(), name.to_owned())).cloned()
     }
 
@@ -105,7 +105,7 @@ impl Meters {
     /// # Errors
     ///
     /// 404 where there is no such metric, or none of this object.
-    pub(super) fn custom(
+    pub(in crate::sim) fn custom(
         &self,
         metric: &str,
         (namespace, resource, object): (&str, &str, &str),
@@ -147,7 +147,7 @@ impl Meters {
     /// # Errors
     ///
     /// 404 where there is no such metric.
-    pub(super) fn external(&self, namespace: &str, metric: &str, labels: &Selector) -> Result<Value, Refusal> {
+    pub(in crate::sim) fn external(&self, namespace: &str, metric: &str, labels: &Selector) -> Result<Value, Refusal> {
         if !self.external_names.contains(metric) {
             let message = format!("the server could not find the metric {metric} for ");
             return Err(Refusal::new(404, "NotFound", message));

@@ -1,0 +1,76 @@
+//! Which pods to make and which to end, so that a workload comes to its count and its template.
+
+use super::pod::{PodLife, Stage};
+
+/// What is to be done now.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// So many new pods.
+    pub(super) create: usize,
+    /// These are to end.
+    pub(super) end: Vec<usize>,
+}
+
+/// Towards `wanted` pods of this template. While others are left, at most a quarter more pods than wanted exist, and at
+/// most a quarter of them is missing, which is what a Deployment does by default.
+pub(super) fn plan(wanted: usize, pods: &[PodLife], template: u64) -> Plan {
+    let living = |of_template: bool| {
+        let pods = pods.iter().enumerate();
+        pods.filter(move |(_, pod)| !pod.is_ending() && (pod.template == template) == of_template)
+            .map(|(at, _)| at)
+            .collect::<Vec<_>>()
+    };
+    let (mut new, mut old) = (living(true), living(false));
+    let surplus = |pods_of: &mut Vec<usize>, keep: usize| {
+        // Those that serve least are ended first: not ready, then the youngest.
+        pods_of.sort_by_key(|at| {
+            let pod = &pods[*at];
+            let stage = match pod.stage {
+                Stage::Ready(_) => 0,
+                Stage::Starting(_) => 1,
+                Stage::Pending => 2,
+            };
+            (stage, pod.created)
+        });
+        pods_of.split_off(keep.min(pods_of.len()))
+    };
+    if old.is_empty() {
+        return Plan {
+            create: wanted.saturating_sub(new.len()),
+            end: surplus(&mut new, wanted),
+        };
+    }
+    let (surge, missing) = (wanted.div_ceil(4), wanted / 4);
+    let ready = new.iter().chain(&old).filter(|at| pods[**at].is_ready()).count();
+    let unready_old = old.iter().filter(|at| !pods[**at].is_ready()).count();
+    let spare = ready.saturating_sub(wanted.saturating_sub(missing));
+    let all = new.len() + old.len();
+    let keep = old.len().saturating_sub(unready_old + spare);
+    Plan {
+        create: wanted
+            .saturating_sub(new.len())
+            .min((wanted + surge).saturating_sub(all)),
+        end: surplus(&mut old, keep),
+    }
+}
+
+/// How many pods there are.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) all: usize,
+    pub(super) updated: usize,
+    pub(super) ready: usize,
+}
+
+impl Counts {
+    /// Pods that end do not count, as in a Deployment's status.
+    pub(super) fn of(pods: &[PodLife], template: u64) -> Self {
+        let mut counts = Self::default();
+        for pod in pods.iter().filter(|pod| !pod.is_ending()) {
+            counts.all += 1;
+            counts.updated += usize::from(pod.template == template);
+            counts.ready += usize::from(pod.is_ready());
+        }
+        counts
+    }
+}
