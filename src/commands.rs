@@ -5,6 +5,7 @@
 mod assembly;
 mod check;
 mod configuration;
+mod demo;
 mod explain;
 mod flags;
 mod name;
@@ -14,6 +15,7 @@ mod query;
 mod replay;
 mod run;
 mod settings;
+mod signals;
 mod snapshot;
 
 use std::ffi::OsString;
@@ -95,6 +97,7 @@ pub fn main(
 
 fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit, Failure> {
     match matches.subcommand() {
+        Some(("demo", matches)) => demo::execute(matches),
         Some(("check", matches)) => check::execute(matches, variables),
         Some(("replay", matches)) => replay::execute(matches),
         Some(("run", matches)) => wait(as_task(run::execute(matches.clone(), variables.to_vec()))),
@@ -131,6 +134,7 @@ async fn as_task(command: impl Future<Output = Result<Exit, Failure>> + Send + '
 /// The whole command line, as clap knows it.
 pub fn command_line() -> Command {
     let commands = [
+        demo::definition(),
         run::definition(),
         once::definition(),
         explain::definition(),

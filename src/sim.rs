@@ -1,12 +1,15 @@
-//! Autoscalers decided in virtual time: scenario files, and their replay.
+//! Autoscalers decided in virtual time: scenario files and their replay, and a simulated cluster with the real controller
+//! on it.
 
 pub mod api;
 pub mod control;
 pub mod fleet;
 pub mod load;
+pub mod pace;
 pub mod random;
 pub mod replay;
 pub mod scenario;
+pub mod simulated;
 pub mod time;
 
 mod compare;

@@ -5,7 +5,6 @@ mod dry;
 mod files;
 mod manifests;
 mod pages;
-mod signals;
 mod terms;
 mod work;
 
@@ -17,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::{Exit, Failure, assembly, configuration, flags};
+use super::{Exit, Failure, assembly, configuration, flags, signals};
 use crate::cluster::Cluster;
 use crate::settings::Section;
 use crate::telemetry::{logs, server};

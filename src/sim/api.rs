@@ -6,7 +6,9 @@
 mod admit;
 mod catalog;
 mod meters;
+mod openapi;
 mod patch;
+mod protobuf;
 mod refusal;
 mod resources;
 mod scale;
@@ -33,6 +35,7 @@ use tower::service_fn;
 
 use crate::clock::Clock;
 use crate::selector::Selector;
+use crate::wire::protobuf::MEDIA_TYPE;
 pub use meters::{Described, Gauge, Meters, Series};
 pub use refusal::Refusal;
 pub use resources::{
@@ -86,6 +89,15 @@ impl Api {
             async move { Ok::<_, Infallible>(api.answer(request).await) }
         });
         Client::new(service, "default")
+    }
+
+    /// Makes an object as a client would, with all defaults and checks.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the API would refuse.
+    pub fn create(&self, resource: &'static Resource, namespace: &str, object: &Value) -> Result<Arc<Value>, Refusal> {
+        write::create(&self.store, resource, namespace, object.to_string().as_bytes())
     }
 
     /// Answers one request. No request fails: what cannot be answered is refused.
@@ -173,6 +185,9 @@ impl Api {
     fn document(&self, path: &str) -> Result<Response<AnswerBody>, Refusal> {
         if matches!(path, "/healthz" | "/readyz" | "/livez") {
             return Ok(response(StatusCode::OK, "text/plain", "ok"));
+        }
+        if let Some(rest) = path.strip_prefix("/openapi/v3") {
+            return Ok(whole(StatusCode::OK, &openapi::document(rest)?));
         }
         let document = catalog::document(path, &self.meters.lock())?;
         Ok(whole(StatusCode::OK, &document))
@@ -325,10 +340,14 @@ impl Asked {
         said.and_then(|said| said.split(';').next()).unwrap_or_default().trim()
     }
 
+    /// The object in the body, as JSON.
     fn json_body(&self) -> Result<Bytes, Refusal> {
-        match self.content_type() {
-            "" | "application/json" => Ok(self.body.clone()),
-            other => Err(Refusal::unsupported_media_type(other, "application/json")),
+        match (self.content_type(), &self.target) {
+            ("" | "application/json", _) => Ok(self.body.clone()),
+            (MEDIA_TYPE, Target::Collection(resource, _) | Target::Object(resource, _, _, Part::Whole)) => {
+                Ok(protobuf::to_json(resource, &self.body)?.to_string().into())
+            }
+            (other, _) => Err(Refusal::unsupported_media_type(other, "application/json")),
         }
     }
 

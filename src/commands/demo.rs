@@ -1,0 +1,178 @@
+//! `trimtab demo`: a simulated cluster with load, the real controller on it, and a live table.
+
+mod board;
+mod screen;
+mod serve;
+mod workloads;
+
+use std::io::IsTerminal;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Arg, ArgMatches, Command, value_parser};
+use jiff::SignedDuration;
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::{Exit, Failure, output, signals};
+use crate::clock::{Clock, SystemClock};
+use crate::controller::Listener;
+use crate::controller::report::PassReport;
+use crate::sim::control::{Process, ProcessOptions};
+use crate::sim::pace::Pace;
+use crate::sim::simulated::Simulated;
+use board::Board;
+use screen::Screen;
+
+/// The demo begins so far in its own past, so that windows, plots and decisions are there at once.
+const PAST: Duration = Duration::from_secs(60 * 60);
+
+/// Between two looks at the table.
+const REFRESH: Duration = Duration::from_millis(500);
+
+/// How fast it can be told to go. A machine that cannot keep up goes as fast as it can.
+const FASTEST: f64 = 10_000.0;
+
+pub(super) fn definition() -> Command {
+    let speed = Arg::new("speed")
+        .long("speed")
+        .value_name("TIMES")
+        .default_value("1")
+        .value_parser(speed)
+        .help("How many times as fast as real time");
+    let serve_api = Arg::new("serve-api")
+        .long("serve-api")
+        .value_name("PORT")
+        .value_parser(value_parser!(u16))
+        .help("Let kubectl talk to the simulated cluster, on this port of 127.0.0.1; 0 takes a free one");
+    let ends_after = Arg::new("for")
+        .long("for")
+        .value_name("DURATION")
+        .value_parser(|text: &str| humantime::parse_duration(text))
+        .help("End by itself after so much real time, such as 30s");
+    let seed = Arg::new("seed")
+        .long("seed")
+        .value_name("NUMBER")
+        .default_value("1")
+        .value_parser(value_parser!(u64))
+        .help("With another number pods start and load wanders otherwise");
+    Command::new("demo")
+        .about("Show the controller at work on a simulated cluster: no cluster needed")
+        .long_about(
+            "Show the controller at work on a simulated cluster: no cluster needed.\n\n\
+             The cluster is in memory: six workloads under load, their pods, a metrics server, an API server. The controller is \
+             the one of `trimtab run`. Where standard output is a terminal it shows a live table, else it prints each \
+             change of a count as a line. It begins an hour in its own past. Ctrl-C ends it.",
+        )
+        .args([speed, serve_api, ends_after, seed])
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if speed > 0.0 && speed <= FASTEST => Ok(speed),
+        _ => Err(format!("a number above 0, and {FASTEST} at most")),
+    }
+}
+
+pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
+    // One thread: virtual time is that of a runtime with one.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(run(matches))
+}
+
+/// Nobody reads the demo's reports of passes: it looks on as decisions are made.
+struct Unread;
+
+impl Listener for Unread {
+    fn pass(&self, _: PassReport) {}
+    fn beat(&self) {}
+}
+
+async fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
+    let stop = CancellationToken::new();
+    signals::cancel(&stop)?;
+    let speed = *matches.get_one::<f64>("speed").expect("it has a default");
+    let seed = *matches.get_one::<u64>("seed").expect("it has a default");
+    let listener = match matches.get_one::<u16>("serve-api") {
+        Some(port) => Some(listen(*port).await?),
+        None => None,
+    };
+    let address = match &listener {
+        Some(listener) => Some(listener.local_addr().context("look up the port")?),
+        None => None,
+    };
+
+    let past = SignedDuration::try_from(PAST).unwrap_or_default();
+    let epoch = SystemClock.now().saturating_sub(past).unwrap_or_default();
+    let simulated = Simulated::new(epoch, seed);
+    workloads::deploy(&simulated, seed).map_err(|refusal| anyhow::anyhow!(refusal.message))?;
+    let board = Arc::new(Mutex::new(Board::default()));
+    let looks_on = board.clone();
+    let options = ProcessOptions {
+        onlooker: Some(Arc::new(move |spec, decision| looks_on.lock().decided(spec, decision))),
+        seed,
+        ..ProcessOptions::default()
+    };
+    let process = Process::start(&simulated.api, &simulated.clock, options, Arc::new(Unread));
+    let live = std::io::stdout().is_terminal();
+    let mut screen = Screen::new(live, speed, address);
+
+    let cluster = simulated.clone();
+    let sampled = (simulated.clone(), board.clone());
+    let outcome = tokio::select! {
+        () = cluster.fleet.run() => unreachable!("it runs until it is dropped"),
+        () = board::sample(sampled.0, sampled.1) => unreachable!("it runs until it is dropped"),
+        () = serve::serve(listener, simulated.api.clone(), stop.clone()) => Ok(()),
+        shown = show(matches, &simulated, &board, &mut screen, &stop) => shown,
+    };
+    process.stop().await;
+    screen.end(&simulated, &board.lock())?;
+    outcome.map(|()| Exit::Done)
+}
+
+async fn listen(port: u16) -> Result<TcpListener, Failure> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let listener = TcpListener::bind(address).await;
+    Ok(listener.with_context(|| format!("listen on {address}"))?)
+}
+
+/// Lets the past go by, then shows the present until `stop`.
+async fn show(
+    matches: &ArgMatches,
+    simulated: &Simulated,
+    board: &Mutex<Board>,
+    screen: &mut Screen,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
+    if stop.run_until_cancelled(sleep(PAST)).await.is_none() {
+        return Ok(());
+    }
+    let ends_after = matches.get_one::<Duration>("for").copied();
+    let speed = *matches.get_one::<f64>("speed").expect("it has a default");
+    let mut pace = Pace::new(speed);
+    let (mut passed, mut drawn) = (Duration::ZERO, None);
+    while !stop.is_cancelled() && ends_after.is_none_or(|end| passed < end) {
+        if drawn.is_none_or(|drawn| passed.saturating_sub(drawn) >= REFRESH) {
+            screen.show(simulated, &mut board.lock())?;
+            drawn = Some(passed);
+        }
+        passed += match stop.run_until_cancelled(pace.step()).await {
+            Some(step) => step,
+            None => break,
+        };
+    }
+    Ok(())
+}
+
+/// Prints what the demo has to say.
+fn print(text: &str) -> Result<(), output::NotPrinted> {
+    output::print(text)
+}

@@ -1,0 +1,113 @@
+//! `trimtab demo` as a process: what it prints, what it serves, how it ends.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+fn demo(arguments: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_trimtab"))
+        .arg("demo")
+        .args(arguments)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("trimtab starts")
+}
+
+/// Sends one request; gives the code and the body of the answer.
+fn ask(address: &str, method: &str, path: &str, kind: &str, body: &str) -> (u16, Value) {
+    let mut stream = TcpStream::connect(address).expect("the demo listens");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .expect("a time-out");
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: {kind}\r\n");
+    write!(stream, "{head}Content-Length: {length}\r\n\r\n{body}").expect("it takes a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
+    let code = head
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .expect("a status code");
+    // Long answers come in chunks, each behind its length.
+    let body: String = match head.to_lowercase().contains("chunked") {
+        true => body.split("\r\n").skip(1).step_by(2).collect(),
+        false => body.to_owned(),
+    };
+    (code, serde_json::from_str(&body).expect("the answer is JSON"))
+}
+
+#[test]
+fn it_begins_with_an_hour_behind_it_and_goes_as_fast_as_it_is_told() {
+    let output = demo(&["--speed=600", "--for=2s"]).wait_with_output().expect("it ends");
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).expect("it prints text");
+    let tables: Vec<&str> = text.split("AUTOSCALER").skip(1).collect();
+    assert_eq!(tables.len(), 2, "one at the beginning, one at the end:\n{text}");
+    for name in ["api", "batch", "checkout", "reports", "search", "web"] {
+        let row = tables[0]
+            .lines()
+            .find(|line| line.starts_with(&format!("shop/{name} ")))
+            .expect("each has a row");
+        assert!(row.contains(['█', '▇']), "no plot in {row}");
+        assert!(
+            row.contains("asks for") || row.contains("ask for"),
+            "no reason in {row}"
+        );
+    }
+    assert!(tables[0].contains("a failed one forbids scaling down"), "{text}");
+    // Twenty minutes in two seconds: a rush comes every 25, and fades for most of them.
+    let changes = tables[0]
+        .lines()
+        .filter(|line| line.contains(" -> ") && line.starts_with(|c: char| c.is_ascii_digit()));
+    assert!(changes.count() >= 3, "{text}");
+}
+
+#[test]
+fn the_cluster_can_be_reached_and_changed_and_a_signal_ends_it_in_order() {
+    let mut child = demo(&["--serve-api=0"]);
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let mut next = || lines.next().expect("it prints").expect("it prints text");
+    let address = loop {
+        let line = next();
+        if let Some(rest) = line.strip_prefix("kubectl --server=http://") {
+            break rest.split(' ').next().unwrap_or_default().to_owned();
+        }
+    };
+    let autoscalers = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers";
+    let (code, list) = ask(&address, "GET", autoscalers, "", "");
+    assert_eq!((code, list["items"].as_array().map(Vec::len)), (200, Some(6)));
+    let statuses = list["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|item| &item["status"]["conditions"]);
+    assert!(statuses.clone().all(|conditions| conditions.is_array()), "{list}");
+    // The controller sees an edit at once, not only when its time has come.
+    let patch = json!({ "spec": { "minReplicas": 11, "maxReplicas": 11 } }).to_string();
+    let path = format!("{autoscalers}/search");
+    let (code, _) = ask(&address, "PATCH", &path, "application/merge-patch+json", &patch);
+    assert_eq!(code, 200);
+    let change = loop {
+        let line = next();
+        if line.contains("shop/search") && line.contains("-> 11 (") {
+            break line;
+        }
+    };
+    assert!(change.contains("below minReplicas"), "{change}");
+
+    let signalled = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(signalled.expect("kill is there").success());
+    let rest: Vec<String> = lines.map(|line| line.expect("it prints text")).collect();
+    assert!(
+        rest.iter().any(|line| line.starts_with("shop/search ")),
+        "the last table: {rest:?}"
+    );
+    assert!(child.wait().expect("it ends").success());
+}
