@@ -113,12 +113,13 @@ impl PodStore {
             .is_some_and(|pods| pods.contains(name))
     }
 
-    /// Whether there is a pod of this name with exactly these labels, which are sorted by key.
-    pub fn has(&self, namespace: &str, name: &str, labels: &[(Arc<str>, Arc<str>)]) -> bool {
-        self.namespaces
-            .read()
-            .get(namespace)
-            .is_some_and(|pods| pods.has(name, labels))
+    /// Hands out the names of the pods that have exactly these labels, sorted.
+    ///
+    /// `each` runs under the store's read lock: it should be short, and it must not call the store.
+    pub fn each_with_labels(&self, namespace: &str, labels: &[(Arc<str>, Arc<str>)], each: &mut dyn FnMut(&str)) {
+        if let Some(pods) = self.namespaces.read().get(namespace) {
+            pods.with_labels(labels).iter().for_each(|pod| each(&pod.name));
+        }
     }
 
     /// How many pods there are in a namespace.

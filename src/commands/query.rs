@@ -180,7 +180,7 @@ impl KnownPods for ListedPods {
         self.0.contains(namespace, name)
     }
 
-    fn has_with_labels(&self, namespace: &str, name: &str, labels: &Labels) -> bool {
-        self.0.has(namespace, name, labels)
+    fn each_with_labels(&self, namespace: &str, labels: &Labels, each: &mut dyn FnMut(&str)) {
+        self.0.each_with_labels(namespace, labels, each);
     }
 }

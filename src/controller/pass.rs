@@ -49,7 +49,7 @@ impl KnownPods for CachedPods {
         self.store.contains(namespace, name)
     }
 
-    fn has_with_labels(&self, namespace: &str, name: &str, labels: &Labels) -> bool {
-        self.store.has(namespace, name, labels)
+    fn each_with_labels(&self, namespace: &str, labels: &Labels, each: &mut dyn FnMut(&str)) {
+        self.store.each_with_labels(namespace, labels, each);
     }
 }

@@ -19,7 +19,7 @@ pub use super::decode::DecodeError;
 pub use freshness::{Shown, Subject};
 pub use join::reading;
 pub use protobuf::PodMetricsReader;
-pub use source::{ANSWER_BYTES, IsKnownPod, Plan, ResourceMetricsSource, ResourcePass};
+pub use source::{ANSWER_BYTES, KnownByLabels, Plan, ResourceMetricsSource, ResourcePass};
 pub use usages::NamespaceUsages;
 
 /// Labels, sorted by key. Shared by all pods that carry the same ones.
@@ -57,13 +57,13 @@ impl Usages {
 
     /// Compares each usage with the pods that are known, once for all autoscalers that will be joined.
     ///
-    /// `is_known_pod(namespace, name, labels)` says whether there is a pod of this name with exactly these labels, among
-    /// the pods from which the autoscalers' own are selected. Only the usages for which it says no can be strangers to
-    /// an autoscaler, so only they are looked at again in each join. Without this call every usage of the namespace
-    /// is looked at: slower, and the same result.
-    pub fn mark_strangers(&mut self, is_known_pod: impl Fn(&str, &str, &Labels) -> bool) {
+    /// `known(namespace, labels, each)` hands the names of the pods that have exactly these labels to `each`, sorted, of
+    /// the pods from which the autoscalers' own are selected. It is called once for each set of labels, not for each pod.
+    /// Only the usages whose names it does not give can be strangers to an autoscaler, so only they are looked at again in
+    /// each join. Without this call every usage of the namespace is looked at: slower, and the same result.
+    pub fn mark_strangers(&mut self, known: impl Fn(&str, &Labels, &mut dyn FnMut(&str))) {
         for (namespace, usages) in &mut self.by_namespace {
-            Arc::make_mut(usages).mark_strangers(|name, labels| is_known_pod(namespace, name, labels));
+            Arc::make_mut(usages).mark_strangers(|labels, each| known(namespace, labels, each));
         }
     }
 }

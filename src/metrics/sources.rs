@@ -37,8 +37,8 @@ pub trait KnownPods: Send + Sync + 'static {
     fn count_in_cluster(&self) -> Option<usize>;
     /// Whether there is one of this name.
     fn has(&self, namespace: &str, name: &str) -> bool;
-    /// Whether there is one of this name with exactly these labels.
-    fn has_with_labels(&self, namespace: &str, name: &str, labels: &Labels) -> bool;
+    /// Hands out the names of those that have exactly these labels, sorted.
+    fn each_with_labels(&self, namespace: &str, labels: &Labels, each: &mut dyn FnMut(&str));
 }
 
 /// One autoscaler that takes part in a pass.
@@ -59,7 +59,7 @@ impl MetricSources {
         MetricPass {
             resource: self.resource.pass(
                 &resource,
-                Arc::new(move |namespace, name, labels| with_labels.has_with_labels(namespace, name, labels)),
+                Arc::new(move |namespace, labels, each| with_labels.each_with_labels(namespace, labels, each)),
             ),
             custom: self.custom.pass(
                 &custom,

@@ -11,7 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::list::List;
 use super::slim::SlimPod;
 use super::symbols::{Symbol, Symbols};
-use crate::observe::{PodRequests, Pods};
+use crate::observe::{Pod, PodRequests, Pods};
 use crate::selector::{Labels, Selector};
 
 /// A place in [`Namespace::groups`].
@@ -143,12 +143,15 @@ impl Namespace {
         self.by_name.contains_key(name)
     }
 
-    /// Whether there is a pod of this name with these labels and no others.
-    pub(super) fn has(&self, name: &str, labels: &[(Arc<str>, Arc<str>)]) -> bool {
-        self.by_name.get(name).is_some_and(|group| {
-            let own = self.labels(&self.groups[*group as usize]);
-            own.pairs.len() == labels.len() && labels.iter().all(|(key, value)| own.label(key) == Some(value))
-        })
+    /// The pods with these labels and no others, sorted by name.
+    pub(super) fn with_labels(&self, labels: &[(Arc<str>, Arc<str>)]) -> &[Pod] {
+        let pair = |(key, value): &(Arc<str>, Arc<str>)| Some((self.symbols.find(key)?, self.symbols.find(value)?));
+        let Some(mut pairs) = labels.iter().map(pair).collect::<Option<Vec<_>>>() else {
+            return &[];
+        };
+        pairs.sort_unstable();
+        let group = self.find_group(&pairs);
+        group.map_or(&[], |group| self.groups[group as usize].pods.as_slice())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -425,22 +428,19 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_is_known_by_name_and_labels() {
+    fn pods_are_known_by_all_of_their_labels() {
         let shop = shop();
-        let labels = |pairs: &[(&str, &str)]| {
-            pairs
-                .iter()
-                .map(|(k, v)| ((*k).into(), (*v).into()))
-                .collect::<Vec<_>>()
-        };
-        assert!(shop.has("web-1", &labels(&[("app", "web"), ("hash", "1")])));
-        assert!(shop.has("bare", &[]));
-        for (name, other) in [
-            ("web-1", &[("app", "web")][..]),
-            ("web-1", &[("app", "web"), ("hash", "2")]),
-            ("gone", &[]),
+        for (labels, expected) in [
+            (&[("app", "web"), ("hash", "1")][..], "web-1 web-2"),
+            (&[("app", "web"), ("hash", "2")], "web-3"),
+            (&[("app", "web")], ""),
+            (&[("app", "web"), ("hash", "3")], ""),
+            (&[("app", "web"), ("hash", "1"), ("pod-name", "db-0")], ""),
+            (&[], "bare"),
         ] {
-            assert!(!shop.has(name, &labels(other)), "{name} {other:?}");
+            let labels: Vec<_> = labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+            let names: Vec<_> = shop.with_labels(&labels).iter().map(|pod| &*pod.name).collect();
+            assert_eq!(names.join(" "), expected);
         }
     }
 

@@ -214,7 +214,5 @@ impl KnownPods for OnlyOurs {
         false
     }
 
-    fn has_with_labels(&self, _: &str, _: &str, _: &Labels) -> bool {
-        false
-    }
+    fn each_with_labels(&self, _: &str, _: &Labels, _: &mut dyn FnMut(&str)) {}
 }

@@ -199,18 +199,14 @@ mod tests {
         }
         assert_eq!((builder.shared.labels.len(), builder.shared.shapes.len()), (1, 3));
         let shop = builder.finish().of("shop");
-        let amounts = |name| {
+        let amounts = |name, container| {
             let usage = shop.named(name).next().unwrap();
-            let container = usage.containers().next().unwrap();
-            (
-                container.name.to_string(),
-                container.get("cpu"),
-                container.get("memory"),
-            )
+            (usage.amount("cpu", container), usage.amount("memory", container))
         };
-        assert_eq!(amounts("b"), ("app".to_owned(), Some(Milli(1)), Some(Milli(2))));
-        assert_eq!(amounts("c"), ("app".to_owned(), Some(Milli(1)), None));
-        assert_eq!(amounts("d").0, "log");
+        assert_eq!(amounts("b", "app"), (Some(Milli(1)), Some(Milli(2))));
+        assert_eq!(amounts("c", "app"), (Some(Milli(1)), None));
+        assert_eq!(amounts("d", "log"), (Some(Milli(1)), Some(Milli(2))));
+        assert_eq!(amounts("d", "app"), (None, None));
     }
 
     #[test]

@@ -117,11 +117,8 @@ mod tests {
         assert_eq!(web.window(), SignedDuration::from_millis(17_230));
         let labels: Vec<(&str, &str)> = web.labels().iter().map(|(k, v)| (&**k, &**v)).collect();
         assert_eq!(labels, [("app", "web"), ("tier", "front")]);
-        assert_eq!(web.containers().next().unwrap().get("cpu"), Some(Milli(124)));
-        assert_eq!(
-            web.containers().next().unwrap().get("memory"),
-            Some(Milli(1234 * 1024 * 1000))
-        );
+        assert_eq!(web.amount("cpu", "app"), Some(Milli(124)));
+        assert_eq!(web.amount("memory", "app"), Some(Milli(1234 * 1024 * 1000)));
     }
 
     #[test]

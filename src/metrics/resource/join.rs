@@ -1,13 +1,12 @@
 //! Usages + an autoscaler's pods -> its reading.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::usages::{NamespaceUsages, PodUsage};
 use crate::observe::{FailureKind, MetricFailure, Pod, PodSamples, Reading, Sample};
-use crate::quantity::Milli;
 use crate::selector::Selector;
 
 /// One Resource (`container` absent) or ContainerResource metric's reading for the autoscaler that has these `pods`.
@@ -32,6 +31,7 @@ pub fn reading(
         resource,
         container,
         last: Cell::new(None),
+        places: RefCell::default(),
     };
     let mut any = false;
     let mut finder = usages.finder();
@@ -65,6 +65,8 @@ struct Question<'a> {
     container: Option<&'a str>,
     /// The labels that the selector was compared with last, and whether it picks them: pods of one template have the same.
     last: Cell<Option<(u32, bool)>>,
+    /// The shape of the last sample, and where its amounts are: pods of one template have the same here too.
+    places: RefCell<Option<(u32, Option<Box<[u32]>>)>>,
 }
 
 impl Question<'_> {
@@ -82,16 +84,14 @@ impl Question<'_> {
 
     /// What the usage says about the resource.
     fn sample(&self, usage: PodUsage<'_>) -> Option<Sample> {
-        let mut containers = usage.containers();
-        let value = match self.container {
-            Some(name) => containers.find(|c| &**c.name == name)?.get(self.resource)?,
-            None if containers.len() == 0 => return None,
-            None => containers.try_fold(Milli::ZERO, |sum, container| {
-                Some(sum.saturating_add(container.get(self.resource)?))
-            })?,
+        let shape = usage.shape_place();
+        let mut known = self.places.borrow_mut();
+        let places = match &mut *known {
+            Some((last, places)) if *last == shape => places,
+            other => &mut other.insert((shape, usage.places(self.resource, self.container))).1,
         };
         Some(Sample {
-            value,
+            value: usage.sum(places.as_deref()?),
             at: usage.at(),
             window: usage.window(),
         })
@@ -271,12 +271,13 @@ mod tests {
         // c is known, but its pod has other labels by now: a stranger to app=web all the same.
         let known = [("a", "web"), ("b", ""), ("c", "db"), ("other", "")];
         let mut marked = plain.clone();
-        marked.mark_strangers(|namespace, name, labels| {
+        marked.mark_strangers(|namespace, labels, each| {
             let app = labels
                 .iter()
                 .find(|(key, _)| &**key == "app")
                 .map_or("", |(_, value)| value);
-            namespace == "shop" && known.contains(&(name, app))
+            let known = known.iter().filter(|(_, label)| namespace == "shop" && *label == app);
+            known.for_each(|(name, _)| each(name));
         });
         assert_eq!(marked.of("shop").possible_strangers().count(), 2);
         assert_eq!(check(&marked, "cpu", None), check(&plain, "cpu", None));
@@ -330,11 +331,12 @@ mod tests {
             let expected = naive(&items);
             proptest::prop_assert_eq!(check(&plain, "cpu", None), expected.clone());
             let mut marked = plain;
-            marked.mark_strangers(|_, name, labels| {
+            marked.mark_strangers(|_, labels, each| {
                 let web = labels.iter().any(|(key, value)| &**key == "app" && &**value == "web");
-                match name {
-                    "a" | "b" => web,
-                    _ => known.contains_key(&name.as_bytes()[0]) && !web,
+                let others = known.keys().filter(|name| **name > b'b').map(|name| (*name as char).to_string());
+                match web {
+                    true => ["a", "b"].into_iter().for_each(each),
+                    false => others.for_each(|name| each(&name)),
                 }
             });
             proptest::prop_assert_eq!(check(&marked, "cpu", None), expected);

@@ -267,8 +267,10 @@ mod tests {
         assert_eq!(protobuf, Usages::decode(&json).unwrap());
         let shop = protobuf.of("shop");
         let usage = shop.named("web-1").next().unwrap();
-        let app = usage.containers().next().unwrap();
-        assert_eq!((app.get("cpu"), usage.labels().len()), (Some(Milli(124)), 2));
+        assert_eq!(
+            (usage.amount("cpu", "app"), usage.labels().len()),
+            (Some(Milli(124)), 2)
+        );
     }
 
     #[test]
@@ -282,7 +284,7 @@ mod tests {
         .unwrap()
         .of("a");
         let usage = usages.named("b").next().unwrap();
-        assert_eq!(usage.containers().next().unwrap().get("cpu"), Some(Milli(3000)));
+        assert_eq!(usage.amount("cpu", "c"), Some(Milli(3000)));
         let labels: Vec<_> = usage.labels().iter().map(|(key, value)| (&**key, &**value)).collect();
         assert_eq!(labels, [("a", "2"), ("x", "3")]);
     }

@@ -33,8 +33,8 @@ const PODS_PER_REQUEST: usize = 100;
 /// Passes without another try of the whole cluster after it was forbidden: ten minutes at the usual 15 s.
 const PASSES_AFTER_FORBIDDEN: u64 = 40;
 
-/// Whether a pod of this namespace and name with exactly these labels is known; see [`Usages::mark_strangers`].
-pub type IsKnownPod = Arc<dyn Fn(&str, &str, &Labels) -> bool + Send + Sync>;
+/// Hands out the names of the pods of a namespace that are known and have exactly these labels; see [`Usages::mark_strangers`].
+pub type KnownByLabels = Arc<dyn Fn(&str, &Labels, &mut dyn FnMut(&str)) + Send + Sync>;
 
 /// The resource metrics of a cluster.
 #[derive(Clone)]
@@ -79,12 +79,12 @@ impl ResourceMetricsSource {
     }
 
     /// Begins a pass. Nothing is asked before someone waits for an answer.
-    pub fn pass(&self, plan: &Plan, is_known_pod: IsKnownPod) -> ResourcePass {
+    pub fn pass(&self, plan: &Plan, known: KnownByLabels) -> ResourcePass {
         let number = self.passes.fetch_add(1, Ordering::Relaxed);
         let cluster = plan.prefers_cluster() && number >= self.cluster_again.load(Ordering::Relaxed);
         let asker = Asker {
             source: self.clone(),
-            is_known_pod,
+            known,
             number,
             notes: Arc::default(),
         };
@@ -184,7 +184,7 @@ impl ResourcePass {
 #[derive(Clone)]
 struct Asker {
     source: ResourceMetricsSource,
-    is_known_pod: IsKnownPod,
+    known: KnownByLabels,
     number: u64,
     notes: Arc<Notes>,
 }
@@ -215,9 +215,9 @@ impl Asker {
     }
 
     async fn read(&self, path: &str) -> Result<Usages, SourceError> {
-        let (api, is_known_pod) = (&self.source.api, self.is_known_pod.clone());
+        let (api, known) = (&self.source.api, self.known.clone());
         let mark = move |mut usages: Usages| {
-            usages.mark_strangers(|namespace, name, labels| is_known_pod(namespace, name, labels));
+            usages.mark_strangers(|namespace, labels, each| known(namespace, labels, each));
             usages
         };
         let mut incoming = api.begin(path, ACCEPTED).await?;
@@ -277,7 +277,7 @@ mod tests {
     }
 
     fn begin(source: &ResourceMetricsSource, plan: &Plan) -> ResourcePass {
-        source.pass(plan, Arc::new(|_, _, _| true))
+        source.pass(plan, Arc::new(|_, _, _| {}))
     }
 
     #[test]

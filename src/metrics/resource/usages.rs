@@ -19,6 +19,8 @@ pub struct NamespaceUsages {
     names: String,
     /// Sorted by name; those of one name in the answer's order.
     items: Vec<Item>,
+    /// Several items have the same name.
+    has_twins: bool,
     amounts: Vec<Milli>,
     shared: Arc<Shared>,
     /// The items that may belong to no pod of an autoscaler though its selector picks them; see
@@ -77,14 +79,6 @@ pub(super) struct PodUsage<'a> {
     item: &'a Item,
 }
 
-/// What one container used.
-#[derive(Clone, Copy)]
-pub(super) struct ContainerUsage<'a> {
-    pub name: &'a Arc<str>,
-    resources: &'a [Arc<str>],
-    amounts: &'a [Milli],
-}
-
 impl NamespaceUsages {
     /// Puts a usage behind the others. The places of text and amounts must fit into 32 bits, which the bounds of an
     /// answer see to.
@@ -107,28 +101,43 @@ impl NamespaceUsages {
     pub(super) fn finish(&mut self, shared: Arc<Shared>) {
         let names = &self.names;
         let name = |item: &Item| name_of(names, item);
+        let is_strictly_sorted = |items: &[Item]| items.is_sorted_by(|a, b| name(a) < name(b));
         // Metrics servers sort, most of them, and then there is nothing to do.
-        if !self.items.is_sorted_by_key(name) {
+        self.has_twins = !is_strictly_sorted(&self.items) && {
             self.items.sort_by(|a, b| name(a).cmp(name(b)));
-        }
+            !is_strictly_sorted(&self.items)
+        };
         self.items.shrink_to_fit();
         self.names.shrink_to_fit();
         self.amounts.shrink_to_fit();
         self.shared = shared;
-        self.mark_strangers(|_, _| false);
+        self.possible_strangers = (0..).zip(&self.items).map(|(place, _)| place).collect();
     }
 
     pub(super) fn len(&self) -> usize {
         self.items.len()
     }
 
-    pub(super) fn mark_strangers(&mut self, is_known_pod: impl Fn(&str, &Labels) -> bool) {
+    pub(super) fn mark_strangers(&mut self, known: impl Fn(&Labels, &mut dyn FnMut(&str))) {
         let mut strangers = std::mem::take(&mut self.possible_strangers);
         strangers.clear();
-        strangers.extend((0..).zip(self.all()).filter_map(|(place, usage): (u32, _)| {
-            let known = is_known_pod(usage.name(), usage.labels());
-            (!known).then_some(place)
-        }));
+        let item = |place: &u32| &self.items[*place as usize];
+        let mut places: Vec<u32> = (0..).zip(&self.items).map(|(place, _)| place).collect();
+        // Within the same labels they stay sorted by name. Pods of one template stand side by side, mostly.
+        places.sort_by_key(|place| item(place).labels);
+        for alike in places.chunk_by(|a, b| item(a).labels == item(b).labels) {
+            let labels = &self.shared.labels[item(&alike[0]).labels as usize];
+            let mut left = alike.iter().copied().peekable();
+            known(labels, &mut |name| {
+                while let Some(place) = left.next_if(|place| self.name(item(place)) <= name) {
+                    if self.name(item(&place)) != name {
+                        strangers.push(place);
+                    }
+                }
+            });
+            strangers.extend(left);
+        }
+        strangers.sort_unstable();
         self.possible_strangers = strangers;
     }
 
@@ -183,12 +192,17 @@ impl<'a> Finder<'a> {
     fn find(&mut self, name: &str) -> Range<usize> {
         let (usages, items) = (self.usages, &self.usages.items);
         let is = |place: usize| items.get(place).is_some_and(|item| usages.name(item) == name);
+        let (next, has_twins) = (self.next, usages.has_twins);
         // The pods of an autoscaler stand side by side, in most cases.
-        let begin = match self.next {
-            next if is(next) && !(next > 0 && is(next - 1)) => next,
-            _ => items.partition_point(|item| usages.name(item) < name),
+        let is_next = is(next) && !(has_twins && next > 0 && is(next - 1));
+        let begin = match is_next {
+            true => next,
+            false => items.partition_point(|item| usages.name(item) < name),
         };
-        let end = (begin..).find(|place| !is(*place)).unwrap_or(begin);
+        let end = match has_twins {
+            true => (begin..).find(|place| !is(*place)).unwrap_or(begin),
+            false => begin + usize::from(is_next || is(begin)),
+        };
         self.next = end;
         begin..end
     }
@@ -220,26 +234,39 @@ impl<'a> PodUsage<'a> {
         self.item.window
     }
 
-    /// What each container used, each amount rounded up to milli by itself; may be empty.
-    pub(super) fn containers(self) -> impl ExactSizeIterator<Item = ContainerUsage<'a>> {
-        let mut amounts = &self.usages.amounts[self.item.amounts as usize..];
-        let shape = &self.usages.shared.shapes[self.item.shape as usize];
-        shape.iter().map(move |container| {
-            let own;
-            (own, amounts) = amounts.split_at(container.resources.len());
-            ContainerUsage {
-                name: &container.name,
-                resources: &container.resources,
-                amounts: own,
-            }
-        })
+    /// Equal for pods whose containers have the same names and resources, in most cases.
+    pub(super) fn shape_place(self) -> u32 {
+        self.item.shape
     }
-}
 
-impl ContainerUsage<'_> {
-    /// The amount of `resource`, where there is one.
-    pub(super) fn get(self, resource: &str) -> Option<Milli> {
-        let place = self.resources.iter().position(|name| &**name == resource)?;
-        Some(self.amounts[place])
+    /// Where the amounts of a resource are, for all pods of the same [shape](Self::shape_place): of all containers, or of one.
+    /// `None` where one of them has none, or there are no containers.
+    pub(super) fn places(self, resource: &str, container: Option<&str>) -> Option<Box<[u32]>> {
+        let shape = &self.usages.shared.shapes[self.item.shape as usize];
+        let mut before = 0;
+        let mut places = Vec::with_capacity(shape.len());
+        for ContainerShape { name, resources } in shape {
+            if container.is_none_or(|wanted| **name == *wanted) {
+                let place = resources.iter().position(|name| **name == *resource)?;
+                places.push(u32::try_from(before + place).ok()?);
+                if container.is_some() {
+                    break;
+                }
+            }
+            before += resources.len();
+        }
+        (!places.is_empty()).then(|| places.into())
+    }
+
+    #[cfg(test)]
+    pub(super) fn amount(self, resource: &str, container: &str) -> Option<Milli> {
+        Some(self.sum(&self.places(resource, Some(container))?))
+    }
+
+    /// The sum of the amounts at these places, which are those of its shape. Saturates.
+    pub(super) fn sum(self, places: &[u32]) -> Milli {
+        let amounts = &self.usages.amounts[self.item.amounts as usize..];
+        let amounts = places.iter().map(|place| amounts[*place as usize]);
+        amounts.fold(Milli::ZERO, Milli::saturating_add)
     }
 }

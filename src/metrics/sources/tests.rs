@@ -27,9 +27,7 @@ impl KnownPods for Many {
         true
     }
 
-    fn has_with_labels(&self, _: &str, _: &str, _: &Labels) -> bool {
-        true
-    }
+    fn each_with_labels(&self, _: &str, _: &Labels, _: &mut dyn FnMut(&str)) {}
 }
 
 fn sources(
