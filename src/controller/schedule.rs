@@ -3,8 +3,10 @@
 mod phase;
 mod rhythm;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+use rustc_hash::FxHashMap;
 
 use crate::spec::Key;
 pub use phase::Read;
@@ -24,7 +26,9 @@ const PART_IN_THE_WAY: usize = 10;
 #[derive(Debug)]
 pub struct Schedule {
     rhythm: Rhythm,
-    autoscalers: BTreeMap<Key, Turn>,
+    autoscalers: FxHashMap<Key, Turn>,
+    /// All of them, sorted; empty where it has to be made anew.
+    sorted: Vec<Key>,
     /// How many of them are being synced.
     running: usize,
     /// Those to be synced before the next pass.
@@ -62,7 +66,8 @@ impl Schedule {
     pub fn new(period: Duration) -> Self {
         Self {
             rhythm: Rhythm::new(period),
-            autoscalers: BTreeMap::new(),
+            autoscalers: FxHashMap::default(),
+            sorted: Vec::new(),
             running: 0,
             urgent: BTreeSet::new(),
             overdue: BTreeSet::new(),
@@ -72,17 +77,22 @@ impl Schedule {
 
     /// An autoscaler is there, or its spec has changed: it is due at once.
     pub fn wants(&mut self, key: Key) {
-        self.autoscalers.entry(key.clone()).or_insert(Turn {
-            last_start: None,
-            running: false,
-            missed: false,
-        });
+        if !self.autoscalers.contains_key(&key) {
+            let turn = Turn {
+                last_start: None,
+                running: false,
+                missed: false,
+            };
+            self.autoscalers.insert(key.clone(), turn);
+            self.sorted.clear();
+        }
         self.urgent.insert(key);
     }
 
     /// An autoscaler is gone. A sync that is still running ends by itself.
     pub fn forget(&mut self, key: &Key) {
         let gone = self.autoscalers.remove(key);
+        self.sorted.clear();
         self.running -= usize::from(gone.is_some_and(|turn| turn.running));
         self.urgent.remove(key);
         self.overdue.remove(key);
@@ -149,7 +159,15 @@ impl Schedule {
         let mut due: Vec<(Option<Duration>, Key)> = Vec::new();
         let (mut late, mut missed) = (None, 0);
         if now >= self.next_pass() {
-            for (key, turn) in &mut self.autoscalers {
+            if self.sorted.is_empty() {
+                self.sorted.extend(self.autoscalers.keys().cloned());
+                self.sorted.sort_unstable();
+            }
+            due.reserve(self.sorted.len());
+            for key in &self.sorted {
+                let Some(turn) = self.autoscalers.get_mut(key) else {
+                    continue;
+                };
                 if turn.running {
                     turn.missed = true;
                     missed += 1;
