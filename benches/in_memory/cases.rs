@@ -5,6 +5,7 @@ mod decode;
 mod merge;
 mod pass;
 mod pods;
+mod protobuf;
 
 /// One thing to measure, with all it needs.
 pub trait Case {

@@ -6,8 +6,9 @@ use std::hint::black_box;
 use serde_json::json;
 use trimtab::cluster::pods::SlimPod;
 use trimtab::metrics::prometheus::answer;
-use trimtab::metrics::resource::Usages;
+use trimtab::metrics::resource::{PodMetricsReader, Usages};
 
+use super::protobuf::{self, Usage};
 use super::{Case, Named, counted};
 
 pub fn cases() -> Vec<Named> {
@@ -15,6 +16,16 @@ pub fn cases() -> Vec<Named> {
         counted("decoding, PodMetrics of 1,000 pods, JSON", || {
             Decoding::new(pod_metrics(1_000), |text| {
                 assert_eq!(black_box(Usages::decode(text)).expect("a list").len(), 1_000);
+            })
+        }),
+        counted("decoding, PodMetrics of 1,000 pods, protobuf", || {
+            Decoding::new(usages(1_000), |bytes| {
+                let mut reader = PodMetricsReader::default();
+                // As it comes from the network.
+                for piece in bytes.chunks(16 * 1024) {
+                    reader.push(piece).expect("a list");
+                }
+                assert_eq!(black_box(reader.finish()).expect("a list").len(), 1_000);
             })
         }),
         counted("decoding, 100 pods, JSON", || {
@@ -31,20 +42,20 @@ pub fn cases() -> Vec<Named> {
     ]
 }
 
-struct Decoding {
-    text: String,
-    decode: fn(&str),
+struct Decoding<T> {
+    answer: T,
+    decode: fn(&T),
 }
 
-impl Decoding {
-    fn new(text: String, decode: fn(&str)) -> Self {
-        Self { text, decode }
+impl<T> Decoding<T> {
+    fn new(answer: T, decode: fn(&T)) -> Self {
+        Self { answer, decode }
     }
 }
 
-impl Case for Decoding {
+impl<T> Case for Decoding<T> {
     fn run(&mut self) {
-        (self.decode)(&self.text);
+        (self.decode)(&self.answer);
     }
 }
 
@@ -77,6 +88,27 @@ fn pod_metrics(pods: usize) -> String {
     let items: Vec<String> = (0..pods).map(|n| item(n).to_string()).collect();
     let items = items.join(",");
     format!(r#"{{"kind":"PodMetricsList","apiVersion":"metrics.k8s.io/v1beta1","metadata":{{}},"items":[{items}]}}"#)
+}
+
+/// The same in protobuf.
+fn usages(pods: usize) -> Vec<u8> {
+    let usage = |n: usize| {
+        let cpu = 123_456_789 + n * 1_234;
+        let labels = labels(n);
+        let labels = labels.as_object().into_iter().flatten();
+        Usage {
+            namespace: format!("team-{}", n / 400),
+            name: format!("web-{}-5d4f8c7b9-{n:05x}", n / 20),
+            labels: labels
+                .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
+                .collect(),
+            containers: vec![
+                ("app", format!("{cpu}n"), format!("{}Ki", 123_456 + n)),
+                ("proxy", format!("{}n", cpu / 10), "34567Ki".to_owned()),
+            ],
+        }
+    };
+    protobuf::pod_metrics((0..pods).map(usage))
 }
 
 /// Pods as an API server sends them, nine tenths of which is passed over.

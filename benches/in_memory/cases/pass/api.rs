@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future, stream};
+use http::header::CONTENT_TYPE;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::StreamBody;
@@ -14,7 +15,11 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tower::service_fn;
 
+use crate::cases::protobuf::{self, Usage};
+
 const PODS_EACH: usize = 10;
+/// So much comes at once, as over TLS.
+const PIECE: usize = 16 * 1024;
 const AUTOSCALERS_A_NAMESPACE: usize = 50;
 
 /// What is answered to lists.
@@ -32,13 +37,22 @@ pub fn client(autoscalers: usize) -> Client {
     let lists = Arc::new(Lists::of(autoscalers));
     let service = service_fn(move |request: Request<Body>| {
         let (code, text) = lists.answer(&request);
-        let text = stream::iter([Ok::<_, Infallible>(Frame::data(text))]);
+        let media_type = match text.starts_with(b"k8s\0") {
+            true => "application/vnd.kubernetes.protobuf",
+            false => "application/json",
+        };
+        let pieces: Vec<_> = text
+            .chunks(PIECE)
+            .map(|piece| Ok::<_, Infallible>(Frame::data(text.slice_ref(piece))))
+            .collect();
+        let text = stream::iter(pieces);
         // A watch stays open, and nothing ever happens in it.
         let frames = match request.uri().query().is_some_and(|query| query.contains("watch=")) {
             true => text.chain(stream::pending()).boxed(),
             false => text.boxed(),
         };
-        let response = Response::builder().status(code).body(StreamBody::new(frames));
+        let response = Response::builder().status(code).header(CONTENT_TYPE, media_type);
+        let response = response.body(StreamBody::new(frames));
         future::ready(Ok::<_, Infallible>(response.expect("a status code and a body"))).boxed()
     });
     Client::new(service, "default")
@@ -49,8 +63,8 @@ impl Lists {
         let each = || (0..autoscalers).map(|n| (n, namespace(n)));
         let pods = || each().flat_map(|(n, namespace)| (0..PODS_EACH).map(move |i| (n, i, namespace.clone())));
         let metrics = |turn| {
-            let usages = pods().map(|(n, i, namespace)| usage(n, i, &namespace, turn));
-            list("metrics.k8s.io/v1beta1", "PodMetricsList", usages)
+            let usages = pods().map(|(n, i, namespace)| usage(n, i, namespace, turn));
+            protobuf::pod_metrics(usages).into()
         };
         Self {
             autoscalers: list(
@@ -146,14 +160,19 @@ fn pod(n: usize, i: usize, namespace: &str) -> Value {
 }
 
 /// A good three hundred millicores of five hundred, so that every count stays.
-fn usage(n: usize, i: usize, namespace: &str, turn: usize) -> Value {
+fn usage(n: usize, i: usize, namespace: String, turn: usize) -> Usage {
     let cpu = 250_000_000 + (n * 7 + i * 13 + turn * 5) % 20 * 1_000_000;
-    json!({
-        "metadata": {"namespace": namespace, "name": pod_name(n, i), "labels": labels(n), "creationTimestamp": "2026-01-05T09:00:09Z"},
-        "timestamp": "2026-01-05T09:00:00Z", "window": "15.5s",
-        "containers": [
-            {"name": "app", "usage": {"cpu": format!("{cpu}n"), "memory": "123456Ki"}},
-            {"name": "proxy", "usage": {"cpu": "41234567n", "memory": "34567Ki"}},
+    let labels = labels(n);
+    let labels = labels.as_object().into_iter().flatten();
+    Usage {
+        namespace,
+        name: pod_name(n, i),
+        labels: labels
+            .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
+            .collect(),
+        containers: vec![
+            ("app", format!("{cpu}n"), "123456Ki".to_owned()),
+            ("proxy", "41234567n".to_owned(), "34567Ki".to_owned()),
         ],
-    })
+    }
 }
