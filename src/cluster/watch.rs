@@ -9,6 +9,7 @@ mod frames;
 mod health;
 mod lines;
 mod messages;
+mod pieces;
 mod trouble;
 
 use std::error::Error;

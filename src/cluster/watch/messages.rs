@@ -5,13 +5,14 @@ use http::Response;
 use kube::client::Body;
 
 use super::frames::Frames;
-use super::lines::{Lines, StreamError};
+use super::lines::Lines;
+use super::pieces::{Pieces, StreamError};
 use crate::wire::{self, protobuf};
 
 /// The events of a watch, as they come.
 pub(super) enum Messages {
-    Json(Lines),
-    Protobuf(Frames),
+    Json(Pieces<Lines>),
+    Protobuf(Pieces<Frames>),
 }
 
 /// One event, unread.
@@ -24,9 +25,9 @@ impl Messages {
     pub(super) fn of(answer: Response<Body>) -> Self {
         let (head, body) = answer.into_parts();
         if wire::is_of_type(&head.headers, protobuf::MEDIA_TYPE) {
-            Self::Protobuf(Frames::new(body))
+            Self::Protobuf(Pieces::of(body))
         } else {
-            Self::Json(Lines::new(body))
+            Self::Json(Pieces::of(body))
         }
     }
 

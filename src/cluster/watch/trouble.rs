@@ -6,7 +6,7 @@ use kube::core::Status;
 use thiserror::Error;
 
 use super::event::Unreadable;
-use super::lines::StreamError;
+use super::pieces::StreamError;
 use crate::wire::{WireError, WireFailure};
 
 /// Why a watch has to begin again.
