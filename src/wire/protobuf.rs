@@ -8,12 +8,16 @@
 mod list;
 mod status;
 mod values;
+mod write;
 
 use thiserror::Error;
 
 pub use list::{ListHead, ListReader, Part};
 pub use status::status;
 pub use values::{duration, quantity, time};
+pub use write::put_bytes;
+#[cfg(test)]
+pub(crate) use write::put_number;
 
 /// The media type.
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";

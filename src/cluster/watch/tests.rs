@@ -7,6 +7,7 @@ use tokio::time::advance;
 
 use super::*;
 use crate::cluster::script::{Answer, Script};
+use crate::wire::protobuf::put_bytes;
 
 #[derive(Deserialize)]
 struct Object {
@@ -197,9 +198,10 @@ async fn a_streamed_list_appears_at_once_and_changes_follow() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_answers_in_protobuf_is_understood() {
-    fn field(number: u8, bytes: impl AsRef<[u8]>) -> Vec<u8> {
-        let bytes = bytes.as_ref();
-        [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat()
+    fn field(number: u32, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+        let mut field = Vec::new();
+        put_bytes(&mut field, number, bytes.as_ref());
+        field
     }
     let frame = |kind: &str, object: &[u8]| {
         let body = [b"k8s\0".to_vec(), field(2, object)].concat();

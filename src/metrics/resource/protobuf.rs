@@ -119,14 +119,7 @@ fn time(field: Field<'_>) -> Result<Option<Timestamp>, DecodeError> {
 
 /// Keeps the bytes of a map's entry, as a field of its own again.
 fn keep(labels: &mut Vec<u8>, entry: &[u8]) {
-    labels.push(1 << 3 | 2);
-    let mut length = entry.len();
-    while length >= 0x80 {
-        labels.push((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    labels.push(length as u8);
-    labels.extend_from_slice(entry);
+    protobuf::put_bytes(labels, 1, entry);
 }
 
 fn read_labels(kept: &[u8]) -> Result<RawLabels<'_>, DecodeError> {
@@ -180,20 +173,15 @@ mod tests {
 
     use super::*;
 
-    fn field(number: u8, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+    fn field(number: u32, bytes: impl AsRef<[u8]>) -> Vec<u8> {
         let mut field = Vec::new();
-        keep(&mut field, bytes.as_ref());
-        field[0] = number << 3 | 2;
+        protobuf::put_bytes(&mut field, number, bytes.as_ref());
         field
     }
 
-    fn integer(number: u8, value: i64) -> Vec<u8> {
-        let (mut field, mut rest) = (vec![number << 3], value.cast_unsigned());
-        while rest >= 0x80 {
-            field.push((rest & 0x7f) as u8 | 0x80);
-            rest >>= 7;
-        }
-        field.push(rest as u8);
+    fn integer(number: u32, value: i64) -> Vec<u8> {
+        let mut field = Vec::new();
+        protobuf::put_number(&mut field, number, value.cast_unsigned());
         field
     }
 

@@ -174,18 +174,13 @@ fn enough<T>(read: Result<T, ProtobufError>, more_may_come: bool) -> Result<Opti
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::put_bytes;
     use super::*;
 
     /// A field with bytes in it.
-    fn bytes(number: u8, bytes: &[u8]) -> Vec<u8> {
-        let mut field = vec![number << 3 | 2];
-        let mut length = bytes.len();
-        while length >= 0x80 {
-            field.push((length & 0x7f) as u8 | 0x80);
-            length >>= 7;
-        }
-        field.push(length as u8);
-        field.extend_from_slice(bytes);
+    fn bytes(number: u32, bytes: &[u8]) -> Vec<u8> {
+        let mut field = Vec::new();
+        put_bytes(&mut field, number, bytes);
         field
     }
 

@@ -1,31 +1,23 @@
 use super::*;
+use crate::wire::protobuf::{put_bytes, put_number};
 
-fn field(number: u8, bytes: impl AsRef<[u8]>) -> Vec<u8> {
-    let bytes = bytes.as_ref();
-    let tag: Vec<u8> = match number {
-        0..16 => vec![number << 3 | 2],
-        _ => vec![(number << 3 | 2) | 0x80, number >> 4],
-    };
-    assert!(bytes.len() < 1 << 14);
-    let length = [(bytes.len() & 0x7f) as u8 | 0x80, (bytes.len() >> 7) as u8];
-    [&tag, &length[..], bytes].concat()
-}
-
-fn integer(number: u8, mut value: u64) -> Vec<u8> {
-    let mut field = vec![number << 3];
-    while value >= 0x80 {
-        field.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    field.push(value as u8);
+fn field(number: u32, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut field = Vec::new();
+    put_bytes(&mut field, number, bytes.as_ref());
     field
 }
 
-fn entry(number: u8, key: &str, value: impl AsRef<[u8]>) -> Vec<u8> {
+fn integer(number: u32, value: u64) -> Vec<u8> {
+    let mut field = Vec::new();
+    put_number(&mut field, number, value);
+    field
+}
+
+fn entry(number: u32, key: &str, value: impl AsRef<[u8]>) -> Vec<u8> {
     field(number, [field(1, key), field(2, value)].concat())
 }
 
-fn amount_of(number: u8, name: &str, quantity: &str) -> Vec<u8> {
+fn amount_of(number: u32, name: &str, quantity: &str) -> Vec<u8> {
     entry(number, name, field(1, quantity))
 }
 

@@ -58,11 +58,12 @@ fn bookmark<T>(object: &[u8]) -> Result<Event<T>, ProtobufError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::protobuf::put_bytes;
 
-    /// A field with bytes in it, fewer than 128.
-    fn field(number: u8, bytes: impl AsRef<[u8]>) -> Vec<u8> {
-        let bytes = bytes.as_ref();
-        [&[number << 3 | 2, bytes.len() as u8], bytes].concat()
+    fn field(number: u32, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+        let mut field = Vec::new();
+        put_bytes(&mut field, number, bytes.as_ref());
+        field
     }
 
     fn event(kind: &str, object: &[u8]) -> Result<Event<String>, ProtobufError> {
