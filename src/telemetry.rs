@@ -34,6 +34,17 @@ pub struct Vitals {
     pub waiting_statuses: usize,
     /// The folder of manifests; `None` where there is none.
     pub manifests: Option<FolderHealth>,
+    /// The files that settings were read from.
+    pub files: Vec<FileVitals>,
+}
+
+/// How a file is doing that settings were read from at the start.
+#[derive(Clone, Debug)]
+pub struct FileVitals {
+    /// What it is, the label `file`: `configuration` or `adapter-rules`.
+    pub name: &'static str,
+    /// Why not what stands there holds; `None` where it does.
+    pub remark: Option<String>,
 }
 
 /// How a metric source is doing.
@@ -77,7 +88,7 @@ impl Telemetry {
     /// Whether the process knows enough to decide.
     pub fn ready(&self) -> Verdict {
         let vitals = (self.vitals)();
-        health::ready(&vitals.watches, &vitals.sources, vitals.manifests.as_ref())
+        health::ready(&vitals)
     }
 }
 

@@ -68,8 +68,8 @@ pub(super) async fn execute(matches: ArgMatches, variables: Vec<(String, String)
     let (printer, printing) = dry::printer(settings.output, stop.clone());
     let mut beside = Beside::default();
     let folder = folder.map(|folder| manifests::follow(folder, &cluster, &mut beside));
-    files::follow(files, sources.prometheus.clone(), &mut beside);
-    let work = Work::new(&settings, &cluster, sources, folder, printer, &mut beside);
+    let files = files::follow(files, sources.prometheus.clone(), &mut beside);
+    let work = Work::new(&settings, &cluster, sources, (folder, files), printer, &mut beside);
     if let Some(listener) = listener {
         let router = server::router(work.telemetry.clone()).merge(pages::router(work.current.clone()));
         beside.start("the server of /metrics", |end| server::serve(listener, router, end));

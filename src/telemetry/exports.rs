@@ -84,7 +84,7 @@ mod tests {
     use crate::manifests::{Place, Problem};
     use crate::metrics::guard::{GuardCounts, SourceHealth, Trouble};
     use crate::spec::Key;
-    use crate::telemetry::SourceVitals;
+    use crate::telemetry::{FileVitals, SourceVitals};
 
     fn sync() -> SyncReport {
         SyncReport {
@@ -235,6 +235,10 @@ mod tests {
                     text: String::new(),
                 }],
             }),
+            files: vec![FileVitals {
+                name: "configuration",
+                remark: Some(String::new()),
+            }],
         });
         check(
             &exports,
@@ -247,6 +251,7 @@ mod tests {
                 "trimtab_manifest_files 3",
                 "trimtab_manifest_autoscalers 5",
                 "trimtab_manifest_problems 1",
+                r#"trimtab_changed_files{file="configuration"} 1"#,
                 "trimtab_leads 1",
                 "trimtab_decision_panics_total 0",
                 r#"trimtab_events_total{outcome="spared"} 4"#,

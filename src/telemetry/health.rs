@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::SourceVitals;
+use super::Vitals;
 use crate::cluster::watch::{Need, WatchHealth};
 use crate::manifests::follow::FolderHealth;
 use crate::metrics::guard::{GuardCounts, SourceHealth, Trouble};
@@ -94,13 +94,13 @@ impl Pulse {
     }
 }
 
-/// Whether every cache is full and kept up to date; beside that, how the metric sources and the folder of
-/// manifests are.
+/// Whether every cache is full and kept up to date; beside that, how the metric sources, the folder of manifests and the
+/// files of settings are.
 ///
 /// A source that does not answer makes nobody less ready: another replica would ask the same one, and writes go on.
-/// Manifests that cannot be used do no harm to the others.
-pub fn ready(watches: &[WatchHealth], sources: &[SourceVitals], manifests: Option<&FolderHealth>) -> Verdict {
-    let checks = watches.iter().map(|watch| Check {
+/// Manifests that cannot be used do no harm to the others, and of a file that has changed what was read before holds.
+pub fn ready(vitals: &Vitals) -> Verdict {
+    let checks = vitals.watches.iter().map(|watch| Check {
         name: name_of(watch),
         problem: problem_of(watch),
         remark: None,
@@ -114,7 +114,8 @@ pub fn ready(watches: &[WatchHealth], sources: &[SourceVitals], manifests: Optio
         });
     }
     // One that nobody has asked yet is not known to be well.
-    let asked = sources
+    let asked = vitals
+        .sources
         .iter()
         .filter(|source| source.health.counts != GuardCounts::default());
     checks.extend(asked.map(|source| Check {
@@ -122,10 +123,15 @@ pub fn ready(watches: &[WatchHealth], sources: &[SourceVitals], manifests: Optio
         problem: None,
         remark: remark_on(&source.health),
     }));
-    checks.extend(manifests.map(|folder| Check {
+    checks.extend(vitals.manifests.iter().map(|folder| Check {
         name: "manifests".to_owned(),
         problem: None,
         remark: note_of(folder),
+    }));
+    checks.extend(vitals.files.iter().map(|file| Check {
+        name: file.name.to_owned(),
+        problem: None,
+        remark: file.remark.clone(),
     }));
     Verdict { checks }
 }
@@ -167,6 +173,7 @@ fn problem_of(watch: &WatchHealth) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{FileVitals, SourceVitals};
     use super::*;
     use crate::cluster::watch::WatchTrouble;
     use crate::manifests::{Place, Problem};
@@ -205,7 +212,13 @@ mod tests {
 
     #[test]
     fn caches_must_be_full_and_watches_not_down_for_long() {
-        let text = |watches: &[WatchHealth]| ready(watches, &[], None).to_string();
+        let text = |watches: &[WatchHealth]| {
+            let vitals = Vitals {
+                watches: watches.to_vec(),
+                ..Vitals::default()
+            };
+            ready(&vitals).to_string()
+        };
         assert_eq!(text(&[pods(true, None)]), "[+]pods in shop ok\ncheck passed\n");
         assert_eq!(text(&[pods(true, Some(60))]), "[+]pods in shop ok\ncheck passed\n");
         assert_eq!(
@@ -250,8 +263,13 @@ mod tests {
             source("external", 0, false, None),
             source("prometheus/main", 5, false, Some("503")),
         ];
+        let vitals = Vitals {
+            watches: vec![pods(true, None)],
+            sources: sources.to_vec(),
+            ..Vitals::default()
+        };
         assert_eq!(
-            ready(&[pods(true, None)], &sources, None).to_string(),
+            ready(&vitals).to_string(),
             "[+]pods in shop ok\n\
              [+]metric source resource ok\n\
              [!]metric source custom failing for 35 s, resting: no answer within 10s\n\
@@ -267,12 +285,39 @@ mod tests {
             text: "cannot be read: no".to_owned(),
         };
         let mut folder = FolderHealth::default();
-        let text = |folder: &FolderHealth| ready(&[pods(true, None)], &[], Some(folder)).to_string();
+        let text = |folder: &FolderHealth| {
+            let vitals = Vitals {
+                watches: vec![pods(true, None)],
+                manifests: Some(folder.clone()),
+                ..Vitals::default()
+            };
+            ready(&vitals).to_string()
+        };
         assert_eq!(text(&folder), "[+]pods in shop ok\n[+]manifests ok\ncheck passed\n");
         folder.problems = vec![problem("a.yaml"), problem("b.yaml")];
         assert_eq!(
             text(&folder),
             "[+]pods in shop ok\n[!]manifests a.yaml: cannot be read: no; and 1 more problems\ncheck passed\n"
+        );
+    }
+
+    #[test]
+    fn a_file_that_has_changed_is_told_and_does_not_make_the_process_unready() {
+        let file = |name, remark: Option<&str>| FileVitals {
+            name,
+            remark: remark.map(str::to_owned),
+        };
+        let vitals = Vitals {
+            watches: vec![pods(true, None)],
+            files: vec![
+                file("configuration", Some("a.yaml has changed")),
+                file("adapter-rules", None),
+            ],
+            ..Vitals::default()
+        };
+        assert_eq!(
+            ready(&vitals).to_string(),
+            "[+]pods in shop ok\n[!]configuration a.yaml has changed\n[+]adapter-rules ok\ncheck passed\n"
         );
     }
 }

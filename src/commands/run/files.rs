@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -14,25 +15,53 @@ use crate::commands::configuration::{Files, RuleFile, read_text};
 use crate::metrics::prometheus::Prometheus;
 use crate::promql::adapter;
 use crate::settings::{FILE_MAX_BYTES, Typed, resolve};
+use crate::telemetry::FileVitals;
 
 /// How often files are looked at, as a folder of manifests is.
 const PERIOD: Duration = crate::manifests::follow::PERIOD;
 
+/// Tells how the files are doing.
+#[derive(Clone, Default)]
+pub(super) struct FileWatches(Vec<(&'static str, Remark)>);
+
+/// Why not what stands in a file holds, in a line.
+type Remark = Arc<Mutex<Option<String>>>;
+
+impl FileWatches {
+    pub(super) fn vitals(&self) -> Vec<FileVitals> {
+        let vitals = |(name, remark): &(&'static str, Remark)| FileVitals {
+            name,
+            remark: remark.lock().clone(),
+        };
+        self.0.iter().map(vitals).collect()
+    }
+
+    fn add(&mut self, name: &'static str) -> Remark {
+        let remark = Remark::default();
+        self.0.push((name, remark.clone()));
+        remark
+    }
+}
+
 /// Looks at the files that settings were read from, now and then.
-pub(super) fn follow(files: Files, prometheus: Option<Prometheus>, beside: &mut Beside) {
+pub(super) fn follow(files: Files, prometheus: Option<Prometheus>, beside: &mut Beside) -> FileWatches {
     let Files { typed, rules } = files;
+    let mut watches = FileWatches::default();
     if let Some((path, text)) = &typed.file {
         let seen = Seen::new(path, text, FILE_MAX_BYTES, PERIOD);
+        let remark = watches.add("configuration");
         beside.start("the reader of the configuration file", |end| {
-            configuration(seen, typed, end)
+            configuration(seen, typed, remark, end)
         });
     }
     if let (Some(file), Some(prometheus)) = (rules, prometheus) {
         let seen = Seen::new(&file.path, &file.text, adapter::FILE_MAX_BYTES, PERIOD);
+        let remark = watches.add("adapter-rules");
         beside.start("the reader of Prometheus Adapter's rules", |end| {
-            follow_rules(seen, file, prometheus, end)
+            follow_rules(seen, file, prometheus, remark, end)
         });
     }
+    watches
 }
 
 /// A file, as it was seen last.
@@ -103,71 +132,89 @@ fn next_start(seen: &Seen, typed: &Typed) -> NextStart {
     }
 }
 
-async fn configuration(mut seen: Seen, typed: Typed, end: CancellationToken) {
+async fn configuration(mut seen: Seen, typed: Typed, remark: Remark, end: CancellationToken) {
     while seen.changes(&end).await.is_some() {
         let file = &seen.path;
-        match next_start(&seen, &typed) {
-            NextStart::Same => info!(file, "The configuration file is again as it was at the start"),
-            NextStart::Different => warn!(file, "The configuration file has changed: a restart applies it"),
-            NextStart::Fails(problem) => error!(
-                file,
-                error = problem,
-                "The configuration file has changed, and a restart would fail: what it said at the start stays in force"
-            ),
-        }
+        let said = match next_start(&seen, &typed) {
+            NextStart::Same => {
+                info!(file, "The configuration file is again as it was at the start");
+                None
+            }
+            NextStart::Different => {
+                warn!(file, "The configuration file has changed: a restart applies it");
+                Some(format!("{file} has changed: a restart applies it"))
+            }
+            NextStart::Fails(problem) => {
+                let failing = "The configuration file has changed, and a restart would fail";
+                error!(
+                    file,
+                    error = problem,
+                    "{failing}: what it said at the start stays in force"
+                );
+                Some(format!(
+                    "{file} has changed, and a restart would fail: {}",
+                    first_line(&problem)
+                ))
+            }
+        };
+        *remark.lock() = said;
     }
 }
 
-async fn follow_rules(mut seen: Seen, file: RuleFile, prometheus: Prometheus, end: CancellationToken) {
+async fn follow_rules(mut seen: Seen, file: RuleFile, prometheus: Prometheus, remark: Remark, end: CancellationToken) {
     while seen.changes(&end).await.is_some() {
-        if end
-            .run_until_cancelled(take_over(&mut seen, &file, &prometheus))
-            .await
-            .is_none()
-        {
-            return;
-        }
+        let taken = end.run_until_cancelled(take_over(&mut seen, &file, &prometheus));
+        let Some(said) = taken.await else { return };
+        *remark.lock() = said;
     }
 }
 
-/// Has the file's rules answer, if they are right and others than those that do.
-async fn take_over(seen: &mut Seen, file: &RuleFile, prometheus: &Prometheus) {
+/// Has the file's rules answer, if they are right and others than those that do. Gives why they do not, in a line.
+async fn take_over(seen: &mut Seen, file: &RuleFile, prometheus: &Prometheus) -> Option<String> {
     let path = &seen.path;
-    let kept = "Prometheus Adapter's rules cannot be used: those before stay in force";
+    let unusable = |problem: String| {
+        let kept = "Prometheus Adapter's rules cannot be used: those before stay in force";
+        error!(file = path, error = problem, "{kept}");
+        Some(format!("{path} cannot be used: {}", first_line(&problem)))
+    };
     let text = match &seen.last {
         Ok(text) if *text == seen.in_force => {
-            return info!(
+            info!(
                 file = path,
                 "Prometheus Adapter's rules are again those that are in force"
             );
+            return None;
         }
         Ok(text) => text.clone(),
-        Err(problem) => return error!(file = path, error = problem, "{kept}"),
+        Err(problem) => return unusable(problem.clone()),
     };
     let rules = match file.parse(&text) {
-        Ok(rules) => rules,
-        Err(mistakes) => return error!(file = path, error = %mistakes, "{kept}"),
+        Ok(rules) => Arc::new(rules),
+        Err(mistakes) => return unusable(mistakes.to_string()),
     };
-    let rules = Arc::new(rules);
-    match prometheus.replace_rules(rules.clone(), SystemClock.now()).await {
-        Ok(()) => {
-            info!(file = path, "Prometheus Adapter's rules have changed");
-            for warning in rules.warnings() {
-                warn!(file = path, "{warning}");
-            }
-            seen.in_force = text;
+    if let Err(problem) = prometheus.replace_rules(rules.clone(), SystemClock.now()).await {
+        let waits = "Prometheus Adapter's rules have changed, and wait until the names of series can be listed";
+        let problem = problem.failure().message;
+        let said = format!("{path} waits until the names of series can be listed: {problem}");
+        if seen.waits.as_ref() != Some(&text) {
+            warn!(file = path, error = problem, "{waits}");
+            seen.waits = Some(text);
         }
-        Err(problem) => {
-            if seen.waits.as_ref() != Some(&text) {
-                let problem = problem.failure().message;
-                let waits = "Prometheus Adapter's rules have changed, and wait until the names of series can be listed";
-                warn!(file = path, error = problem, "{waits}");
-                seen.waits = Some(text);
-            }
-            // So that the next look finds a change again.
-            seen.last = Ok(seen.in_force.clone());
-        }
+        // So that the next look finds a change, whatever stands there by then.
+        seen.last = Err(said.clone());
+        return Some(said);
     }
+    info!(file = path, "Prometheus Adapter's rules have changed");
+    for warning in rules.warnings() {
+        warn!(file = path, "{warning}");
+    }
+    seen.in_force = text;
+    None
+}
+
+/// Health is told in lines.
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -235,8 +282,9 @@ mod tests {
             (RULES, RULES),
         ] {
             seen.last = Ok(text.into());
-            take_over(&mut seen, &file, &prometheus).await;
+            let said = take_over(&mut seen, &file, &prometheus).await;
             assert_eq!(seen.in_force, in_force, "after {text}");
+            assert_eq!(said.is_some(), text != in_force, "{said:?} after {text}");
         }
     }
 }

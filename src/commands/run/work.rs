@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::beside::Beside;
 use super::dry::Printer;
+use super::files::FileWatches;
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::Cluster;
 use crate::cluster::events::{EventRecorder, events};
@@ -53,7 +54,7 @@ impl Work {
         settings: &Settings,
         cluster: &Arc<Cluster>,
         sources: MetricSources,
-        folder: Option<FolderWatch>,
+        (folder, files): (Option<FolderWatch>, FileWatches),
         printer: Printer,
         beside: &mut Beside,
     ) -> Self {
@@ -90,6 +91,7 @@ impl Work {
                     .collect(),
                 waiting_statuses: budget.lock().waiting(),
                 manifests: folder.as_ref().map(FolderWatch::health),
+                files: files.vitals(),
             }
         };
         Self {

@@ -26,6 +26,7 @@ pub(super) struct Own {
     manifest_files: Gauge,
     manifest_autoscalers: Gauge,
     manifest_problems: Gauge,
+    changed_files: Family<ReadFile, Gauge>,
     scale_writes: Family<Outcome, Counter>,
     status_writes: Family<Outcome, Counter>,
     waiting_statuses: Gauge,
@@ -66,6 +67,11 @@ struct Watch {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReadFile {
+    file: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Build {
     version: &'static str,
 }
@@ -81,6 +87,7 @@ impl Default for Own {
             manifest_files: Gauge::default(),
             manifest_autoscalers: Gauge::default(),
             manifest_problems: Gauge::default(),
+            changed_files: Family::default(),
             scale_writes: Family::default(),
             status_writes: Family::default(),
             waiting_statuses: Gauge::default(),
@@ -141,6 +148,11 @@ impl Own {
             "manifest_problems",
             "Things that are wrong in the folder of manifests; what stood there before stays in force",
             self.manifest_problems.clone(),
+        );
+        registry.register(
+            "changed_files",
+            "Whether in a file of settings something else stands than what holds",
+            self.changed_files.clone(),
         );
         registry.register(
             "scale_writes",
@@ -257,6 +269,10 @@ impl Own {
             self.manifest_files.set(gauge(folder.files));
             self.manifest_autoscalers.set(gauge(folder.autoscalers));
             self.manifest_problems.set(gauge(folder.problems.len()));
+        }
+        for file in &vitals.files {
+            let changed = self.changed_files.get_or_create(&ReadFile { file: file.name });
+            changed.set(file.remark.is_some().into());
         }
         self.watches(&vitals.watches);
     }
