@@ -66,7 +66,13 @@ struct Question<'a> {
     /// The labels that the selector was compared with last, and whether it picks them: pods of one template have the same.
     last: Cell<Option<(u32, bool)>>,
     /// The shape of the last sample, and where its amounts are: pods of one template have the same here too.
-    places: RefCell<Option<(u32, Option<Box<[u32]>>)>>,
+    places: RefCell<Option<OfShape>>,
+}
+
+/// Where the wanted amounts are in usages of a shape; `None` where there are none.
+struct OfShape {
+    shape: u32,
+    places: Option<Box<[u32]>>,
 }
 
 impl Question<'_> {
@@ -86,9 +92,12 @@ impl Question<'_> {
     fn sample(&self, usage: PodUsage<'_>) -> Option<Sample> {
         let shape = usage.shape_place();
         let mut known = self.places.borrow_mut();
-        let places = match &mut *known {
-            Some((last, places)) if *last == shape => places,
-            other => &mut other.insert((shape, usage.places(self.resource, self.container))).1,
+        let OfShape { places, .. } = match &mut *known {
+            Some(last) if last.shape == shape => last,
+            other => other.insert(OfShape {
+                shape,
+                places: usage.places(self.resource, self.container),
+            }),
         };
         Some(Sample {
             value: usage.sum(places.as_deref()?),
