@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{LARGEST_NANOS, NANOS_PER_UNIT, Quantity, SuffixFamily};
+use super::{LARGEST_NANOS, Milli, NANOS_PER_UNIT, Quantity, SuffixFamily};
 
 /// Why a text is not a quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,6 +91,39 @@ impl FromStr for Quantity {
             negative_decimal: negative && magnitude != 0 && scale.needs_decimal(whole, fraction),
         })
     }
+}
+
+impl Milli {
+    /// What [`Quantity::milli`] gives of the quantity that stands in `text`; faster for such as metrics servers write.
+    ///
+    /// # Errors
+    /// As reading the quantity.
+    pub fn of_quantity(text: &str) -> Result<Self, QuantityError> {
+        match few_digits(text) {
+            Some(milli) => Ok(milli),
+            None => text.parse::<Quantity>().map(Quantity::milli),
+        }
+    }
+}
+
+/// The quantity where it is up to 12 digits and one of the usual suffixes, so that nothing can overflow.
+fn few_digits(text: &str) -> Option<Milli> {
+    let (digits, suffix) = split_digits(text);
+    if !(1..=12).contains(&digits.len()) {
+        return None;
+    }
+    let amount = digits
+        .bytes()
+        .fold(0, |sum: i64, digit| sum * 10 + i64::from(digit - b'0'));
+    let milli = match suffix.as_bytes() {
+        b"n" => (amount + 999_999) / 1_000_000,
+        b"u" => (amount + 999) / 1_000,
+        b"m" => amount,
+        b"" => amount * 1_000,
+        b"Ki" => amount * 1_024_000,
+        _ => return None,
+    };
+    Some(Milli(milli))
 }
 
 impl Scale {
@@ -203,4 +236,17 @@ fn binary_nanos(whole: &str, fraction: &str, exponent: u32) -> (i128, SuffixFami
         SuffixFamily::BinarySi
     };
     (nanos.min(largest * NANOS_PER_UNIT), family)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn thousandths_are_the_same_the_short_way(text in "[+-]?[0-9]{0,14}(\\.[0-9]{0,2})?(n|u|m||k|M|Ki|Mi|e3)") {
+            let long = text.parse::<Quantity>().map(Quantity::milli);
+            proptest::prop_assert_eq!(Milli::of_quantity(&text), long);
+        }
+    }
 }

@@ -222,6 +222,15 @@ fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Result<&'a [u8], ProtobufErro
 
 #[inline]
 fn varint(bytes: &mut &[u8]) -> Result<u64, ProtobufError> {
+    // Nearly all are this short.
+    if let [byte @ 0..0x80, rest @ ..] = *bytes {
+        *bytes = rest;
+        return Ok(u64::from(*byte));
+    }
+    long_varint(bytes)
+}
+
+fn long_varint(bytes: &mut &[u8]) -> Result<u64, ProtobufError> {
     let mut number = 0;
     for (place, byte) in bytes.iter().take(10).enumerate() {
         let part = u64::from(byte & 0x7f);

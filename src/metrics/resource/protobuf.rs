@@ -9,7 +9,7 @@ use super::Usages;
 use super::build::{Builder, RawLabels, TooManyParts};
 use super::decode::LIST;
 use crate::metrics::decode::DecodeError;
-use crate::quantity::{Milli, Quantity};
+use crate::quantity::Milli;
 use crate::wire::protobuf::{self, Field, Fields, ListReader, Part, ProtobufError};
 
 /// The most of what is said about a list that is wrong: it may quote.
@@ -108,8 +108,7 @@ fn amount(quantity: &[u8]) -> Result<Milli, DecodeError> {
     let Some(text) = protobuf::quantity(quantity)? else {
         return Ok(Milli::ZERO);
     };
-    let quantity: Result<Quantity, _> = text.parse();
-    Ok(quantity.map_err(|error| content(error.to_string()))?.milli())
+    Milli::of_quantity(text).map_err(|error| content(error.to_string()))
 }
 
 fn time(field: Field<'_>) -> Result<Option<Timestamp>, DecodeError> {
