@@ -30,6 +30,7 @@ pub use conclude::{broken, conclude};
 pub use derivation::Derivation;
 use derivation::{Branch, Combined, MetricDerivation};
 use limit::limit;
+pub use limit::must_be_remembered;
 use metric::Metrics;
 pub use spare::Spare;
 use stabilize::stabilize;

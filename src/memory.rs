@@ -3,9 +3,11 @@
 //! Kubernetes keeps three lists an autoscaler and recycles at most one old slot of each per sync, so that a longer
 //! window set later can bring back what was not yet overwritten. [`Memory`] keeps just what those lists could still
 //! bring back, slot by slot, at 8 bytes an entry: an entry too old for any window that Kubernetes allows is only
-//! counted.
+//! counted. What outlives the process is in [`stored`].
 
 mod slots;
+pub mod stored;
+mod thin;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::ser::SerializeStruct;

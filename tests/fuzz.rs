@@ -22,6 +22,8 @@ mod quantity;
 mod scenario;
 #[path = "../fuzz/bodies/selector.rs"]
 mod selector;
+#[path = "../fuzz/bodies/stored_memory.rs"]
+mod stored_memory;
 
 /// A manifest with every field.
 const MANIFEST: &str = include_str!("../fuzz/seeds/manifest.json");
@@ -31,6 +33,13 @@ const ANSWER: &str = include_str!("../fuzz/seeds/prometheus_answer.json");
 
 /// Two PodMetrics in protobuf.
 const POD_METRICS: &[u8] = include_bytes!("../fuzz/seeds/pod_metrics.pb");
+
+/// Two records before they are compressed: a scale-down that is held, and a write whose outcome is not known.
+const STORED: &[u8] = &[
+    0, 39, 1, b'w', 0, 1, 2, // saved, complete until, writer, number, parts, records
+    0, 5, b's', b'/', b'w', b'e', b'b', 1, 2, 3, 4, 0, 2, 200, 1, 18, 0, 8, 0, 0, // shop/web: 9, then 4
+    5, 1, b'2', 1, 2, 3, 4, 3, 4, 8, 0, 10, 1, 0, 8, 1, 100, 8, 1, 90, 5, // 4 to 8, and events both ways
+];
 
 /// Three steps of an autoscaler's life.
 const SCENARIO: &str = include_str!("../fuzz/seeds/scenario.json");
@@ -232,6 +241,11 @@ proptest! {
     }
 
     #[test]
+    fn stored_memories(bytes in prop_oneof![proptest::collection::vec(any::<u8>(), 0..60), flipped(STORED)]) {
+        stored_memory::check(&bytes);
+    }
+
+    #[test]
     fn rule_files(text in prop_oneof![1 => ".*", 4 => bent(RULES), 15 => torn(RULES)]) {
         adapter_rules::check(&text);
     }
@@ -264,6 +278,12 @@ fn the_unflipped_pod_metrics_are_two() {
     let mut reader = trimtab::metrics::resource::PodMetricsReader::default();
     reader.push(POD_METRICS).unwrap();
     assert_eq!(reader.finish().unwrap().len(), 2);
+}
+
+#[test]
+fn the_unflipped_stored_memory_is_of_two_autoscalers() {
+    let part = trimtab::memory::stored::decode(&stored_memory::sealed(STORED)).unwrap();
+    assert_eq!(part.records.len(), 2);
 }
 
 #[test]

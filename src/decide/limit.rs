@@ -124,6 +124,40 @@ fn allowances(
     rules.policies.iter().map(allowance).collect()
 }
 
+/// Whether a policy of `spec` could be exceeded later by a decision that does not know that the count was changed from `from`
+/// to `to`: with this change counted, and all others of its direction, the policies allow less than the bounds do.
+///
+/// Changes the other way do not count here, since they are forgotten one day and this one may not yet be. A change only
+/// tightens the policies of its own direction: without it, those of the other one allow less, not more.
+pub fn must_be_remembered(spec: &Spec, from: i32, to: i32, memory: &Memory, now: Timestamp) -> bool {
+    let Some(behavior) = &spec.behavior else {
+        return false;
+    };
+    let (direction, rules) = match to > from {
+        true => (Direction::Up, &behavior.scale_up),
+        false => (Direction::Down, &behavior.scale_down),
+    };
+    let change = to.saturating_sub(from).saturating_abs();
+    let allows = rules.policies.iter().map(|policy| {
+        let since = before(now, SignedDuration::from_secs(policy.period_seconds.into()));
+        let moved = memory.moved_after(direction, since).saturating_add(change);
+        let start = match direction {
+            Direction::Up => to.saturating_sub(moved),
+            Direction::Down => to.saturating_add(moved),
+        };
+        allowed(policy, direction, start)
+    });
+    let allowed = match (rules.select_policy, direction) {
+        (SelectPolicy::Disabled, _) => return false,
+        (SelectPolicy::Max, Direction::Up) | (SelectPolicy::Min, Direction::Down) => allows.max(),
+        (SelectPolicy::Min, Direction::Up) | (SelectPolicy::Max, Direction::Down) => allows.min(),
+    };
+    allowed.is_some_and(|allowed| match direction {
+        Direction::Up => allowed < spec.max_replicas,
+        Direction::Down => allowed > spec.min_replicas,
+    })
+}
+
 /// Literally Kubernetes' floating point: 10 % more than 50 is 56, and 80 % less than 5 is 0.
 fn allowed(policy: &ScalingPolicy, direction: Direction, period_start: i32) -> i32 {
     let (start, share) = (f64::from(period_start), f64::from(policy.value) / 100.0);
@@ -148,6 +182,57 @@ fn selected(select: SelectPolicy, direction: Direction, policies: &[PolicyLimit]
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn spec(behavior: serde_json::Value, min: i32, max: i32) -> Spec {
+        let hpa = serde_json::json!({
+            "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+            "metadata": {"namespace": "shop", "name": "web"},
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+                "minReplicas": min, "maxReplicas": max, "behavior": behavior,
+            },
+        });
+        Spec::from_manifest(&hpa, &Default::default()).expect("it is valid")
+    }
+
+    #[test]
+    fn only_a_change_that_a_policy_could_count_against_another_must_be_remembered() {
+        use serde_json::{Value, json};
+        let now = Timestamp::UNIX_EPOCH;
+        let must = |behavior: Value, max, from, to| {
+            must_be_remembered(&spec(behavior, 1, max), from, to, &Memory::default(), now)
+        };
+        assert!(
+            !must(Value::Null, 100, 2, 4),
+            "without a behavior there are no policies"
+        );
+        // The defaults: twice as many or 4 more; all away at once.
+        assert!(must(json!({"scaleDown": {}}), 100, 2, 4));
+        assert!(
+            !must(json!({"scaleDown": {}}), 6, 2, 4),
+            "6 are allowed within the period in any case"
+        );
+        assert!(!must(json!({"scaleUp": {}}), 100, 90, 2));
+        let slow = json!({
+            "scaleUp": {"selectPolicy": "Disabled"},
+            "scaleDown": {"policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}]},
+        });
+        assert!(!must(slow.clone(), 100, 2, 4), "none is allowed, remembered or not");
+        assert!(must(slow.clone(), 100, 8, 6));
+        assert!(!must(slow, 100, 3, 1), "1 is allowed from 3 in any case");
+    }
+
+    #[test]
+    fn what_was_changed_before_counts_with_it() {
+        let now = Timestamp::UNIX_EPOCH;
+        let behavior =
+            serde_json::json!({"scaleUp": {"policies": [{"type": "Pods", "value": 6, "periodSeconds": 60}]}});
+        let spec = spec(behavior, 1, 10);
+        let mut memory = Memory::default();
+        assert!(!must_be_remembered(&spec, 4, 6, &memory, now));
+        memory.scaled(Direction::Up, 2, now, &spec.behavior.as_ref().unwrap().scale_up);
+        assert!(must_be_remembered(&spec, 4, 6, &memory, now));
+    }
 
     /// The table of the specification, section 5.3, produced by running Kubernetes.
     #[test]

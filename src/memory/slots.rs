@@ -126,6 +126,15 @@ impl<const MOST: usize> Slots<MOST> {
         }
     }
 
+    /// Takes what is later than `now` for `now`.
+    pub(super) fn not_later_than(&mut self, now: i64) {
+        self.base = self.base.min(now);
+        let latest = self.offset(now);
+        for slot in self.slots.iter_mut().filter(|s| !s.is_spent()) {
+            slot.at = slot.at.min(latest);
+        }
+    }
+
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
         self.slots.iter().map(|slot| match slot.is_spent() {
             true => Entry::Spent {

@@ -1,0 +1,155 @@
+//! Memory that outlives the process: what is stored, in how many parts, and what a new leader makes of it.
+//!
+//! Only what a new leader could not guess is stored: of an autoscaler for which nothing but its count was recommended, and
+//! which was not scaled lately, there is no [`Record`]. Records are spread over [`Part`]s by a hash of their names. A part
+//! that is read is not believed: every length is checked, and what it can cost is bounded ([`decode`]).
+
+mod bytes;
+mod decode;
+mod encode;
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::thin::within;
+use super::{Direction, Memory};
+use crate::spec::{Behavior, Key};
+pub use decode::{Unreadable, decode};
+pub use encode::{MOST_BYTES, encode};
+
+/// The most parts that there are: 16 of [`MOST_BYTES`] hold some hundred thousand records.
+pub const MOST_PARTS: usize = 16;
+
+/// The most bytes of a part before its records are spread over twice as many: small enough to be written once a pass.
+pub const PART_BYTES: usize = 128 * 1024;
+
+/// How long after an intent its write can have taken place: later, the process that made it would not have written any more.
+const WRITE_TIME: SignedDuration = SignedDuration::from_secs(15);
+
+/// A scale write that is about to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// The count that was seen.
+    pub from: i32,
+    /// The count to be written.
+    pub to: i32,
+    /// When it was decided.
+    pub at: Timestamp,
+}
+
+/// What is stored of one autoscaler.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Its name.
+    pub key: Key,
+    /// Tells it from another of the same name: [`uid_mark`].
+    pub uid: u32,
+    /// What is remembered, [thinned](Memory::thinned).
+    pub memory: Memory,
+    /// A write whose outcome is not known.
+    pub intent: Option<Intent>,
+    /// Up to then something may have been recommended that is not remembered.
+    pub unknown_until: Option<Timestamp>,
+}
+
+/// Some of the records, as one object holds them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// Who stored it.
+    pub writer: String,
+    /// When.
+    pub saved_at: Timestamp,
+    /// By then its writer would have stored it again, if anything had been recommended that it should have stored.
+    pub complete_until: Timestamp,
+    /// Its number, from 0.
+    pub number: usize,
+    /// How many parts there were.
+    pub parts: usize,
+    /// The records, sorted by name.
+    pub records: Vec<Record>,
+}
+
+/// The part that an autoscaler's record belongs to. The same for ever: stored memory depends on it.
+pub fn place(key: &Key, parts: usize) -> usize {
+    let mut hash = fnv(0xcbf2_9ce4_8422_2325, key.namespace.as_bytes());
+    hash = fnv(hash, b"/");
+    hash = fnv(hash, key.name.as_bytes());
+    // The low bits of FNV alone are poor (SplitMix64's last step).
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let parts = u64::try_from(parts.max(1)).unwrap_or(u64::MAX);
+    usize::try_from((hash ^ (hash >> 31)) % parts).unwrap_or(0)
+}
+
+/// A number that two UIDs hardly have in common; so stored names cost less than stored UIDs.
+pub fn uid_mark(uid: &str) -> u32 {
+    let hash = fnv(0xcbf2_9ce4_8422_2325, uid.as_bytes());
+    (hash ^ (hash >> 32)) as u32
+}
+
+fn fnv(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// What all parts say together, by name: of two records the one that was stored later.
+///
+/// `last_alive` is when the former leader is last known to have led. Where that is later than a part is complete, something
+/// may have been recommended that was not stored. What is remembered for a time after `now` counts as remembered now.
+pub fn recollect(mut parts: Vec<Part>, last_alive: Timestamp, now: Timestamp) -> BTreeMap<Key, Record> {
+    parts.sort_by_key(|part| part.saved_at);
+    let mut records = BTreeMap::new();
+    for part in parts {
+        let gap = (last_alive > part.complete_until).then(|| last_alive.min(now));
+        for mut record in part.records {
+            record.memory.not_later_than(now);
+            record.unknown_until = record.unknown_until.map(|until| until.min(now)).max(gap);
+            record.intent = record.intent.map(|intent| Intent {
+                at: intent.at.min(now),
+                ..intent
+            });
+            records.insert(record.key.clone(), record);
+        }
+    }
+    records
+}
+
+impl Record {
+    /// The memory, now that the autoscaler's `count` is seen: the one place where what is not known is decided.
+    ///
+    /// What may have been recommended and was not stored counts as having been the count itself: so nothing falls early, and
+    /// nothing is raised early. An intent took place if the count has moved its way since; it then counts from the latest
+    /// moment at which that may have been: its own writer was alive at `last_alive` for the last time.
+    pub fn settled(self, count: i32, behavior: Option<&Behavior>, last_alive: Timestamp) -> Memory {
+        let mut memory = self.memory;
+        if let Some(until) = self.unknown_until {
+            memory.recommend(count, until, Timestamp::MIN, SignedDuration::ZERO);
+        }
+        if let (Some(intent), Some(behavior)) = (self.intent, behavior) {
+            let (direction, rules, took_place) = match intent.to > intent.from {
+                true => (Direction::Up, &behavior.scale_up, count > intent.from),
+                false => (Direction::Down, &behavior.scale_down, count < intent.from),
+            };
+            if took_place {
+                let latest = intent.at.saturating_add(WRITE_TIME).unwrap_or(intent.at);
+                let at = last_alive.min(latest).max(intent.at);
+                let change = intent.to.saturating_sub(intent.from).saturating_abs();
+                memory.scaled(direction, change, at, rules);
+            }
+        }
+        memory
+    }
+}
+
+/// Whether what was recommended last asks for another count than there is, and could be granted: a window or a policy holds
+/// it back. From then on each recommendation counts for when it will be granted.
+pub fn is_held(memory: &Memory, count: i32, (min, max): (i32, i32)) -> bool {
+    memory
+        .last_recommendation()
+        .is_some_and(|last| within(last, min, max) != count)
+}
+
+#[cfg(test)]
+mod tests;
