@@ -11,6 +11,7 @@ pub mod scale;
 #[cfg(test)]
 mod script;
 pub mod status;
+pub mod stored;
 pub mod targets;
 mod version;
 pub mod watch;

@@ -6,6 +6,7 @@
 pub mod act;
 pub mod compare;
 pub mod gather;
+pub mod keeper;
 pub mod pass;
 pub mod report;
 pub mod schedule;
@@ -18,11 +19,13 @@ mod places;
 mod precedence;
 mod probe;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -33,12 +36,14 @@ use crate::cluster::Cluster;
 use crate::cluster::autoscalers::Change;
 use crate::decide;
 use crate::memory::Memory;
+use crate::memory::stored::Record;
 use crate::metrics::sources::{MetricPass, MetricSources};
 use crate::observe::Status;
 use crate::spec::Key;
 use act::Hand;
 use batch::{Going, Turn};
 use held::Held;
+use keeper::{Beginning, Keeper, Saved};
 use places::Places;
 use precedence::Precedence;
 use probe::Prober;
@@ -50,6 +55,9 @@ const BUDGET_PERIOD: Duration = Duration::from_secs(1);
 
 /// A pass that begins so much later than it should is warned of.
 const LATE: Duration = Duration::from_millis(500);
+
+/// What a last save of memory gets where syncs have used up their grace.
+const LAST_SAVE: Duration = Duration::from_millis(100);
 
 /// How the controller works.
 #[derive(Clone, Debug)]
@@ -82,6 +90,8 @@ pub(crate) struct Context {
     pub clock: Arc<dyn Clock>,
     pub hand: Hand,
     held: Held,
+    /// `None`: memory ends with this controller.
+    keeper: Option<Keeper>,
     places: Places,
     precedence: Precedence,
 }
@@ -90,6 +100,8 @@ pub(crate) struct Context {
 pub struct Controller {
     context: Arc<Context>,
     listener: Arc<dyn Listener>,
+    /// What a former leader remembered, and when it led for the last time; taken when the caches are full.
+    former: Mutex<Option<(BTreeMap<Key, Record>, Timestamp)>>,
 }
 
 /// A pass that has not ended yet.
@@ -135,13 +147,23 @@ impl Controller {
             clock,
             hand,
             held: Held::default(),
+            keeper: None,
             places,
             precedence: Precedence::default(),
         };
         Self {
             context: Arc::new(context),
             listener,
+            former: Mutex::default(),
         }
+    }
+
+    /// Begins with the memory of a former leader, and keeps its own in the same store. To be said before anything else.
+    pub fn remembering(mut self, beginning: Beginning) -> Self {
+        let context = Arc::get_mut(&mut self.context).expect("nobody else has it before it runs");
+        context.keeper = Some(beginning.keeper);
+        *self.former.lock() = Some((beginning.records, beginning.last_alive));
+        self
     }
 
     /// What is remembered of an autoscaler at this moment; `None` where there is none of this name.
@@ -155,12 +177,61 @@ impl Controller {
         Some(self.context.held.status_of(&autoscaler))
     }
 
-    /// Waits for full caches, then syncs until `stop`; ends when all syncs have ended, or `grace` is over.
+    /// Waits for full caches, then syncs until `stop`; ends when all syncs have ended, or `grace` is over. Ends by itself only
+    /// where another process saves memory: that one leads.
     pub async fn run(&self, stop: CancellationToken) {
         let cx = &self.context;
         if stop.run_until_cancelled(cx.cluster.ready()).await.is_none() {
             return;
         }
+        // What has appeared so far is taken in as it stands, not once more as changes.
+        let _ = cx.cluster.autoscalers.changes().now_or_never();
+        let keys = cx.cluster.autoscalers.keys();
+        keys.iter().for_each(|key| cx.held.appeared(key));
+        let Some(keeper) = &cx.keeper else {
+            self.sync_until(stop, keys).await;
+            return;
+        };
+        self.recollect();
+        if keeper.claim(&cx.held).await == Saved::TakenOver {
+            return;
+        }
+        let (halt, end) = (stop.child_token(), CancellationToken::new());
+        let keep = async {
+            let saved = keeper.run(&cx.held, &end).await;
+            if saved == Saved::TakenOver {
+                halt.cancel();
+            }
+            saved
+        };
+        let sync = async {
+            let until = self.sync_until(halt.clone(), keys).await;
+            end.cancel();
+            until
+        };
+        let (saved, until) = tokio::join!(keep, sync);
+        if saved != Saved::TakenOver {
+            let left = until.saturating_duration_since(Instant::now());
+            keeper.finish(&cx.held, left.max(LAST_SAVE)).await;
+        }
+    }
+
+    /// Takes in what a former leader remembered.
+    fn recollect(&self) {
+        let Some((records, last_alive)) = self.former.lock().take() else {
+            return;
+        };
+        let cx = &self.context;
+        for (key, record) in records {
+            if let Some(autoscaler) = cx.cluster.autoscalers.get(&key) {
+                cx.held.recollect(&autoscaler, record, last_alive);
+            }
+        }
+    }
+
+    /// Gives until when whatever follows the syncs may last.
+    async fn sync_until(&self, stop: CancellationToken, keys: Vec<Key>) -> Instant {
+        let cx = &self.context;
         let mut state = Loop {
             schedule: Schedule::new(cx.settings.sync_period),
             started: Instant::now(),
@@ -173,12 +244,7 @@ impl Controller {
             budget_asked: Instant::now(),
             prober: Prober::default(),
         };
-        // What has appeared so far is taken in as it stands, not once more as changes.
-        let _ = cx.cluster.autoscalers.changes().now_or_never();
-        for key in cx.cluster.autoscalers.keys() {
-            cx.held.appeared(&key);
-            state.schedule.wants(key);
-        }
+        keys.into_iter().for_each(|key| state.schedule.wants(key));
         info!(autoscalers = state.schedule.len(), "Caches are full: syncing");
         while !stop.is_cancelled() {
             self.listener.beat();
@@ -206,7 +272,7 @@ impl Controller {
                 () = sleep_until(wake) => {}
             }
         }
-        self.finish(state).await;
+        self.finish(state).await
     }
 
     fn take_in(&self, state: &mut Loop, changes: Vec<Change>) {
@@ -320,6 +386,9 @@ impl Controller {
             );
         }
         cx.hand.pass_ended();
+        if let Some(keeper) = &cx.keeper {
+            keeper.pass_ended();
+        }
         self.listener.pass(pass.report);
     }
 
@@ -341,8 +410,8 @@ impl Controller {
         }
     }
 
-    /// Lets running syncs end, for as long as `grace`.
-    async fn finish(&self, mut state: Loop) {
+    /// Lets running syncs end, for as long as `grace`; gives its end.
+    async fn finish(&self, mut state: Loop) -> Instant {
         let until = Instant::now() + self.context.settings.grace;
         while let Ok(Some(ended)) = timeout_at(until, state.syncs.join_next_with_id()).await {
             self.ended(&mut state, ended);
@@ -351,6 +420,7 @@ impl Controller {
             warn!(syncs = state.syncs.len(), "Stopped before all syncs had ended");
         }
         info!("Stopped syncing");
+        until
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cluster::events::EventCounts;
+use crate::cluster::stored::MemoryCounts;
 use crate::cluster::watch::WatchHealth;
 use crate::controller::Listener;
 use crate::controller::report::PassReport;
@@ -36,6 +37,8 @@ pub struct Vitals {
     pub manifests: Option<FolderHealth>,
     /// The files that settings were read from.
     pub files: Vec<FileVitals>,
+    /// What became of saving memory; `None` where it is not stored.
+    pub memory: Option<MemoryCounts>,
 }
 
 /// How a file is doing that settings were read from at the start.

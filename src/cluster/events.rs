@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::decide::Event;
-pub use correlate::{Correlator, Entry, Involved, Occurrence};
+pub use correlate::{Correlator, Entry, Involved, InvolvedKind, Occurrence};
 use write::{Outcome, write};
 
 /// Events that wait to be written: client-go's `maxQueuedEvents`. Beyond it, new ones are dropped.
@@ -233,6 +233,7 @@ mod tests {
 
     fn web() -> Involved {
         Involved {
+            kind: InvolvedKind::Autoscaler,
             key: Key::new("shop", "web"),
             uid: "u-1".into(),
             resource_version: "7".into(),

@@ -10,6 +10,7 @@ mod record;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease as LeaseObject;
 use kube::Client;
 use tokio::sync::watch;
@@ -68,6 +69,8 @@ pub enum Leadership {
     Leading {
         /// By the monotonic clock.
         until: Instant,
+        /// When the lease was renewed last before this term, by the clock of who did it; `None` where nobody ever did.
+        former: Option<Timestamp>,
     },
 }
 
@@ -75,7 +78,7 @@ impl Leadership {
     /// Whether we lead at `now`. Ask before each write, with the clock as it is then: a process that was stopped for a while
     /// finds out here that its time is over.
     pub fn leads(&self, now: Instant) -> bool {
-        matches!(self, Self::Leading { until } if now < *until)
+        matches!(self, Self::Leading { until, .. } if now < *until)
     }
 }
 
@@ -85,6 +88,8 @@ pub struct Lease {
     settings: LeaseSettings,
     clock: Arc<dyn Clock>,
     seen: Option<Seen>,
+    /// See [`Leadership::Leading`].
+    former: Option<Timestamp>,
     leadership: watch::Sender<Leadership>,
 }
 
@@ -100,6 +105,7 @@ impl Lease {
                 settings,
                 clock,
                 seen: None,
+                former: None,
                 leadership,
             },
             receiver,
@@ -121,7 +127,7 @@ impl Lease {
     async fn step(&mut self) -> Instant {
         let began = Instant::now();
         let patience = match *self.leadership.borrow() {
-            Leadership::Leading { until } => until.saturating_duration_since(began),
+            Leadership::Leading { until, .. } => until.saturating_duration_since(began),
             Leadership::Following { .. } => self.settings.renew_deadline,
         };
         match timeout(patience, self.attempt(began)).await {
@@ -167,12 +173,19 @@ impl Lease {
         let began = Instant::now();
         let Some(seen) = &self.seen else { return Ok(()) };
         let wish = seen.held_by(&self.settings, self.clock.now());
+        let former = seen.renewed_at();
         let object = replace(&self.client, &self.settings, &wish).await?;
+        if matches!(*self.leadership.borrow(), Leadership::Following { .. }) {
+            self.former = former;
+        }
         self.seen = Some(Seen::new(object, began));
         Ok(())
     }
 
     async fn create(&mut self, began: Instant) -> Result<(), WireError> {
+        if matches!(*self.leadership.borrow(), Leadership::Following { .. }) {
+            self.former = None;
+        }
         let object = create(&self.client, &self.settings, self.clock.now()).await?;
         self.seen = Some(Seen::new(object, began));
         Ok(())
@@ -196,6 +209,7 @@ impl Lease {
             // Counted from before the request: nobody can have seen the renewal earlier.
             Leadership::Leading {
                 until: began + self.settings.renew_deadline,
+                former: self.former,
             }
         } else {
             Leadership::Following {
@@ -206,7 +220,7 @@ impl Lease {
     }
 
     fn end_if_over(&self) {
-        let over = matches!(*self.leadership.borrow(), Leadership::Leading { until } if until <= Instant::now());
+        let over = matches!(*self.leadership.borrow(), Leadership::Leading { until, .. } if until <= Instant::now());
         if over {
             self.announce(Leadership::Following { leader: None });
         }
@@ -240,7 +254,7 @@ impl Lease {
         let now = Instant::now();
         let regular = now + self.settings.retry_period;
         let end = match *self.leadership.borrow() {
-            Leadership::Leading { until } => Some(until),
+            Leadership::Leading { until, .. } => Some(until),
             Leadership::Following { .. } => self.seen.as_ref().map(Seen::ends).filter(|end| *end > now),
         };
         end.map_or(regular, |end| end.min(regular))

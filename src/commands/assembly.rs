@@ -5,11 +5,13 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use kube::Client;
 
 use super::Failure;
 use crate::cluster::ClusterOptions;
 use crate::cluster::client::{ClientSettings, Clients, RequestRate, Source};
 use crate::cluster::lease::{LeaseSettings, identity};
+use crate::cluster::stored::MemoryStore;
 use crate::cluster::watch::WatchOptions;
 use crate::cluster::watches::Scope;
 use crate::controller::ControllerSettings;
@@ -32,6 +34,9 @@ const METRICS_APIS: NonZeroUsize = NonZeroUsize::new(3).expect("3 is not 0");
 
 /// The time that syncs have when the process is told to stop: with the rest of the shutdown it stays below 2 s.
 const GRACE: Duration = Duration::from_millis(800);
+
+/// The time for each read and write of stored memory: scale writes wait for it.
+const MEMORY_TIME: Duration = Duration::from_secs(2);
 
 /// Clients as the settings say; nothing is sent yet.
 ///
@@ -161,6 +166,12 @@ pub(super) fn lease_settings(settings: &Settings) -> LeaseSettings {
         renew_deadline: settings.leader_elect_renew_deadline,
         retry_period: settings.leader_elect_retry_period,
     }
+}
+
+/// Where memory is kept: beside the Lease.
+pub(super) fn memory_store(client: Client, lease: &LeaseSettings, settings: &Settings) -> MemoryStore {
+    let time = settings.request_timeout.min(MEMORY_TIME);
+    MemoryStore::new(client, &lease.namespace, &lease.name, &lease.identity, time)
 }
 
 /// The duration as the core measures it.

@@ -17,7 +17,7 @@ use super::held::Held;
 use super::precedence::Precedence;
 use super::report::{ScaleWriteReport, StatusWriteReport};
 use crate::cluster::autoscalers::{Autoscaler, Origin};
-use crate::cluster::events::{EventRecorder, Involved};
+use crate::cluster::events::{EventRecorder, Involved, InvolvedKind};
 use crate::cluster::lease::Leadership;
 use crate::cluster::resource::ScaleResource;
 use crate::cluster::scale::{ScaleWriteError, Written, write_scale};
@@ -155,6 +155,7 @@ impl Acting {
             Origin::File(_) => ("".into(), "".into()),
         };
         let involved = Involved {
+            kind: InvolvedKind::Autoscaler,
             key: autoscaler.key.clone(),
             uid,
             resource_version,

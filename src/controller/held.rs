@@ -1,13 +1,15 @@
 //! What the controller holds of each autoscaler between two syncs.
 
+use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use super::selectors::SelectorTable;
 use crate::cluster::autoscalers::{Autoscaler, Origin};
 use crate::memory::Memory;
+use crate::memory::stored::{Intent, Record, is_held, place, uid_mark};
 use crate::observe::Status;
-use crate::spec::Key;
+use crate::spec::{Key, Spec};
 
 /// Everything that is held, for all autoscalers. Each is synced by one task at a time, so that what is taken out is put
 /// back before anybody asks for it.
@@ -22,12 +24,72 @@ pub(super) struct Held {
 #[derive(Debug, Default)]
 struct Kept {
     memory: Memory,
+    /// What a former leader remembered, until the count is seen; then it becomes `memory`.
+    former: Option<Box<Former>>,
+    /// A scale write whose outcome is not known yet.
+    intent: Option<Intent>,
+    /// What `memory` is compared with; `None` before the first conclusion.
+    standing: Option<Standing>,
     /// The status that was written last, with the resource version that the write returned: the cache may lag behind.
     written: Option<(Status, String)>,
     /// A status that waits for the budget.
     waiting: Option<Status>,
     /// The last status of an autoscaler that has no object to write it to.
     own: Option<Status>,
+}
+
+#[derive(Debug)]
+struct Former {
+    record: Record,
+    last_alive: Timestamp,
+}
+
+/// Where an autoscaler stood after its last decision.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    uid: u32,
+    /// Its count, after the write if there was one.
+    count: i32,
+    bounds: (i32, i32),
+    /// Scale events count for so long.
+    longest_period: SignedDuration,
+}
+
+impl Standing {
+    pub(super) fn new(autoscaler: &Autoscaler, spec: &Spec, count: i32) -> Self {
+        let longest = spec.behavior.as_ref().map_or(0, |behavior| {
+            let (up, down) = (&behavior.scale_up, &behavior.scale_down);
+            up.longest_period_seconds().max(down.longest_period_seconds())
+        });
+        Self {
+            uid: uid_mark(uid(autoscaler)),
+            count,
+            bounds: (spec.min_replicas, spec.max_replicas),
+            longest_period: SignedDuration::from_secs(longest.into()),
+        }
+    }
+
+    /// Whether a recommendation is held back.
+    pub(super) fn holds_back(&self, memory: &Memory) -> bool {
+        is_held(memory, self.count, self.bounds)
+    }
+}
+
+/// The UID of an autoscaler's object; empty where it has none.
+fn uid(autoscaler: &Autoscaler) -> &str {
+    match &autoscaler.origin {
+        Origin::Cluster { uid, .. } => uid,
+        Origin::File(_) => "",
+    }
+}
+
+/// Records of one part.
+pub(super) struct Drafted {
+    pub(super) number: usize,
+    /// Sorted by name.
+    pub(super) records: Vec<Record>,
+    /// Whether one of them holds a recommendation back, or has a write under way.
+    pub(super) is_held: bool,
 }
 
 impl Held {
@@ -43,7 +105,10 @@ impl Held {
 
     /// A copy of what is remembered, to show it; `None` where the autoscaler is not known.
     pub(super) fn known_memory(&self, key: &Key) -> Option<Memory> {
-        self.by_key.lock().get(key).map(|kept| kept.memory.clone())
+        self.by_key.lock().get(key).map(|kept| match &kept.former {
+            Some(former) => former.record.memory.clone(),
+            None => kept.memory.clone(),
+        })
     }
 
     /// A copy of what is remembered, to decide with.
@@ -55,11 +120,71 @@ impl Held {
             .unwrap_or_default()
     }
 
-    /// Remembers, unless the autoscaler is gone meanwhile.
-    pub(super) fn remember(&self, key: &Key, memory: Memory) {
+    /// Remembers, unless the autoscaler is gone meanwhile. The outcome of a write that was under way is in it.
+    pub(super) fn remember(&self, key: &Key, memory: Memory, standing: Option<Standing>) {
         if let Some(kept) = self.by_key.lock().get_mut(key) {
             kept.memory = memory;
+            kept.intent = None;
+            kept.standing = standing.or(kept.standing);
         }
+    }
+
+    /// Takes what a former leader remembered of `autoscaler`, unless that was another one of its name.
+    pub(super) fn recollect(&self, autoscaler: &Autoscaler, record: Record, last_alive: Timestamp) {
+        if record.uid == uid_mark(uid(autoscaler))
+            && let Some(kept) = self.by_key.lock().get_mut(&autoscaler.key)
+        {
+            kept.former = Some(Box::new(Former { record, last_alive }));
+        }
+    }
+
+    /// What a former leader remembered, now that the count is seen; `None` where there is nothing, or it was taken before.
+    pub(super) fn recall(&self, spec: &Spec, count: i32) -> Option<Memory> {
+        let mut held = self.by_key.lock();
+        let kept = held.get_mut(&spec.key)?;
+        let former = kept.former.take()?;
+        let Former { record, last_alive } = *former;
+        kept.memory = record.settled(count, spec.behavior.as_ref(), last_alive);
+        Some(kept.memory.clone())
+    }
+
+    /// A scale write is about to be made.
+    pub(super) fn intend(&self, key: &Key, intent: Intent, standing: Standing) {
+        if let Some(kept) = self.by_key.lock().get_mut(key) {
+            (kept.intent, kept.standing) = (Some(intent), Some(standing));
+        }
+    }
+
+    /// Whether anything is to be stored of the autoscalers of a part.
+    pub(super) fn is_worth_saving(&self, number: usize, parts: usize, now: Timestamp) -> bool {
+        let held = self.by_key.lock();
+        held.iter()
+            .any(|(key, kept)| kept.is_worth_saving(now) && place(key, parts) == number)
+    }
+
+    /// What is to be stored of the autoscalers of these parts, of so many.
+    pub(super) fn records(&self, numbers: &[usize], parts: usize, now: Timestamp) -> Vec<Drafted> {
+        let mut drafted: Vec<Drafted> = numbers
+            .iter()
+            .map(|number| Drafted {
+                number: *number,
+                records: Vec::new(),
+                is_held: false,
+            })
+            .collect();
+        let held = self.by_key.lock();
+        for (key, kept) in held.iter().filter(|(_, kept)| kept.is_worth_saving(now)) {
+            let place = place(key, parts);
+            if let Some(part) = drafted.iter_mut().find(|part| part.number == place) {
+                part.is_held |= kept.is_held();
+                part.records.extend(kept.record(key));
+            }
+        }
+        drop(held);
+        drafted
+            .iter_mut()
+            .for_each(|part| part.records.sort_unstable_by(|a, b| a.key.cmp(&b.key)));
+        drafted
     }
 
     /// The status that the API server has: the cache's, or ours where the cache has not caught up with our write. Of an
@@ -106,6 +231,35 @@ impl Held {
 
     pub(super) fn take_waiting_status(&self, key: &Key) -> Option<Status> {
         self.by_key.lock().get_mut(key)?.waiting.take()
+    }
+}
+
+impl Kept {
+    fn is_worth_saving(&self, now: Timestamp) -> bool {
+        let worth = |standing: &Standing| {
+            let since = now.saturating_sub(standing.longest_period).unwrap_or(Timestamp::MIN);
+            !self.memory.says_only(standing.count, standing.bounds, since)
+        };
+        self.former.is_some() || self.intent.is_some() || self.standing.as_ref().is_some_and(worth)
+    }
+
+    fn is_held(&self) -> bool {
+        let holds_back = |standing: &Standing| standing.holds_back(&self.memory);
+        // What a former leader remembered does not change before it is taken in.
+        self.former.is_none() && (self.intent.is_some() || self.standing.as_ref().is_some_and(holds_back))
+    }
+
+    fn record(&self, key: &Key) -> Option<Record> {
+        if let Some(former) = &self.former {
+            return Some(former.record.clone());
+        }
+        Some(Record {
+            key: key.clone(),
+            uid: self.standing?.uid,
+            memory: self.memory.thinned(),
+            intent: self.intent,
+            unknown_until: None,
+        })
     }
 }
 

@@ -11,14 +11,18 @@ use tracing::{debug, error, warn};
 
 use super::act::ScaleTry;
 use super::gather::{in_time, resource_of, select_again};
+use super::held::Standing;
+use super::keeper::Saved;
 use super::report::{Action, ErrorClass, MetricReport, ScaleWriteReport, StatusWriteReport, SyncReport};
 use super::{Context, ControllerSettings};
 use crate::cluster::autoscalers::Autoscaler;
 use crate::cluster::resource::ScaleResource;
 use crate::decide::{
-    Conclusion, Decision, Spare, SyncError, WriteOutcome, asks_metrics, broken, conclude, decide_with, reasons,
+    Conclusion, Decision, Spare, SyncError, WriteOutcome, asks_metrics, broken, conclude, decide_with,
+    must_be_remembered, reasons,
 };
 use crate::memory::Memory;
+use crate::memory::stored::Intent;
 use crate::metrics::sources::MetricPass;
 use crate::observe::{Observation, Pods, Scale, ScaleFailure, Status};
 use crate::render::summary::why;
@@ -95,6 +99,11 @@ async fn sync_valid(
             warn!(hpa = %key, "Sync given up: it saw nothing within {limit}");
             return blank(key, ErrorClass::Internal);
         };
+        if let (Some(_), Ok(scale)) = (&cx.keeper, &sight.seen.scale)
+            && let Some(recalled) = cx.held.recall(spec, scale.spec_replicas)
+        {
+            memory = recalled;
+        }
         let now = cx.clock.now();
         let decided = catch_unwind(AssertUnwindSafe(|| {
             SPARE.with_borrow_mut(|spare| decide_with(spare, spec, &sight.seen, &memory, &cx.settings.decide, now))
@@ -111,8 +120,21 @@ async fn sync_valid(
             cx.hand.decided(spec, &decision, &mut memory);
         }
 
-        // Few writes at a time; waiting for metrics takes no place.
         let scaling = decision.write.as_ref().map(|_| cx.precedence.scaling());
+        if intend(cx, autoscaler, spec, &decision, &memory).await == Saved::TakenOver {
+            let outcome = WriteOutcome::Failed("this process does not lead any more".into());
+            let report = end(
+                cx,
+                autoscaler,
+                &sight,
+                &decision,
+                &outcome,
+                ScaleWriteReport::Failed,
+                memory,
+            );
+            return report.await;
+        }
+        // Few writes at a time; waiting for metrics takes no place.
         let place = if decision.write.is_some() {
             Some(cx.places.take(begun.turn).await)
         } else {
@@ -138,6 +160,29 @@ async fn sync_valid(
     blank(key, ErrorClass::Internal)
 }
 
+/// Saves that the decision's write is about to be made, where a policy could be exceeded after a restart if that were
+/// forgotten. Where it cannot be saved, the count is written all the same: capacity that is needed comes first.
+async fn intend(cx: &Context, autoscaler: &Autoscaler, spec: &Spec, decision: &Decision, memory: &Memory) -> Saved {
+    let (Some(keeper), Some(write)) = (&cx.keeper, &decision.write) else {
+        return Saved::Done;
+    };
+    if !must_be_remembered(spec, write.from, write.to, memory, decision.at) {
+        return Saved::Done;
+    }
+    let intent = Intent {
+        from: write.from,
+        to: write.to,
+        at: decision.at,
+    };
+    let standing = Standing::new(autoscaler, spec, write.from);
+    let saved = keeper.intend(&cx.held, &spec.key, intent, standing).await;
+    if saved == Saved::Failed {
+        let key = &spec.key;
+        warn!(hpa = %key, "Scaling without having saved it: a restart now would forget what policies count");
+    }
+    saved
+}
+
 /// Draws the conclusion, remembers, and publishes.
 async fn end(
     cx: &Context,
@@ -151,8 +196,14 @@ async fn end(
     let Sight { spec, seen, .. } = sight;
     let now = cx.clock.now();
     let mut conclusion = conclude(spec, seen, decision, outcome, memory, &cx.settings.decide, now);
-    cx.held
-        .remember(&autoscaler.key, std::mem::take(&mut conclusion.memory));
+    remember(
+        cx,
+        autoscaler,
+        sight,
+        decision,
+        outcome,
+        std::mem::take(&mut conclusion.memory),
+    );
     let status_write = cx
         .hand
         .publish(
@@ -165,6 +216,29 @@ async fn end(
         )
         .await;
     report(autoscaler, sight, decision, &conclusion, wrote, status_write)
+}
+
+/// Remembers, and has it saved within the pass where each recommendation counts.
+fn remember(
+    cx: &Context,
+    autoscaler: &Autoscaler,
+    Sight { spec, seen, .. }: &Sight,
+    decision: &Decision,
+    outcome: &WriteOutcome,
+    memory: Memory,
+) {
+    let (Some(keeper), Ok(scale)) = (&cx.keeper, &seen.scale) else {
+        return cx.held.remember(&autoscaler.key, memory, None);
+    };
+    let written = decision.write.as_ref().filter(|_| *outcome == WriteOutcome::Written);
+    let count = written.map_or(scale.spec_replicas, |write| write.to);
+    let standing = Standing::new(autoscaler, spec, count);
+    // What became of a write settles its intent, if there was one.
+    let counts = standing.holds_back(&memory) || decision.write.is_some() && spec.behavior.is_some();
+    cx.held.remember(&autoscaler.key, memory, Some(standing));
+    if counts {
+        keeper.note(&autoscaler.key);
+    }
 }
 
 fn report(

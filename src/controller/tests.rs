@@ -1,5 +1,6 @@
 //! The loop over a made-up cluster, in virtual time: it follows the metrics, and what goes wrong around it.
 
+mod remembering;
 mod world;
 
 use std::time::Duration;
@@ -49,7 +50,10 @@ impl Listener for Reports {
 
 impl Scene {
     fn begin(autoscalers: usize, guard: GuardSettings) -> Self {
-        let world = World::new(autoscalers);
+        Self::over(World::new(autoscalers), guard, None)
+    }
+
+    fn over(world: Arc<World>, guard: GuardSettings, beginning: Option<Beginning>) -> Self {
         let client = world.client();
         let clients = Clients {
             api: client.clone(),
@@ -92,6 +96,10 @@ impl Scene {
         });
         let reports = Arc::new(Reports::default());
         let controller = Controller::new(cluster, sources, settings, world.clone(), hand, reports.clone());
+        let controller = match beginning {
+            Some(beginning) => controller.remembering(beginning),
+            None => controller,
+        };
         let stop = CancellationToken::new();
         let end = stop.clone();
         let task = tokio::spawn(async move { controller.run(end).await });

@@ -24,9 +24,6 @@ pub const MOST_PARTS: usize = 16;
 /// The most bytes of a part before its records are spread over twice as many: small enough to be written once a pass.
 pub const PART_BYTES: usize = 128 * 1024;
 
-/// How long after an intent its write can have taken place: later, the process that made it would not have written any more.
-const WRITE_TIME: SignedDuration = SignedDuration::from_secs(15);
-
 /// A scale write that is about to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Intent {
@@ -120,8 +117,8 @@ impl Record {
     /// The memory, now that the autoscaler's `count` is seen: the one place where what is not known is decided.
     ///
     /// What may have been recommended and was not stored counts as having been the count itself: so nothing falls early, and
-    /// nothing is raised early. An intent took place if the count has moved its way since; it then counts from the latest
-    /// moment at which that may have been: its own writer was alive at `last_alive` for the last time.
+    /// nothing is raised early. An intent took place if the count has moved its way since; it then counts from when its own
+    /// writer was last known to be alive, `last_alive`, since its write may have waited for a place until then.
     pub fn settled(self, count: i32, behavior: Option<&Behavior>, last_alive: Timestamp) -> Memory {
         let mut memory = self.memory;
         if let Some(until) = self.unknown_until {
@@ -133,8 +130,7 @@ impl Record {
                 false => (Direction::Down, &behavior.scale_down, count < intent.from),
             };
             if took_place {
-                let latest = intent.at.saturating_add(WRITE_TIME).unwrap_or(intent.at);
-                let at = last_alive.min(latest).max(intent.at);
+                let at = last_alive.max(intent.at);
                 let change = intent.to.saturating_sub(intent.from).saturating_abs();
                 memory.scaled(direction, change, at, rules);
             }

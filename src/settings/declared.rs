@@ -205,6 +205,13 @@ settings! {
         /// tenth of its target soon.
         status_writes_per_second: f64 = "10", NOT_NEGATIVE;
 
+        /// Keep what is remembered in ConfigMaps beside the Lease, so that stabilization windows and scaling policies hold
+        /// through a restart and a change of leaders.
+        ///
+        /// Without it, each leader begins as Kubernetes' own does. Needs `leader-elect`, and rights to list, create and update
+        /// ConfigMaps in the Lease's namespace.
+        store_memory: bool = "true", any();
+
         /// Decide, print what would be written, and write nothing.
         ///
         /// Rights to get, list and watch are enough.

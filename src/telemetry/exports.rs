@@ -78,6 +78,7 @@ mod tests {
 
     use super::*;
     use crate::cluster::events::EventCounts;
+    use crate::cluster::stored::MemoryCounts;
     use crate::cluster::watch::{Need, WatchHealth, WatchTrouble};
     use crate::controller::report::{Action, ErrorClass, MetricReport, ScaleWriteReport, StatusWriteReport};
     use crate::manifests::follow::FolderHealth;
@@ -239,6 +240,12 @@ mod tests {
                 name: "configuration",
                 remark: Some(String::new()),
             }],
+            memory: Some(MemoryCounts {
+                saved: 7,
+                failed: 1,
+                bytes: 900,
+                unsaved_writes: 2,
+            }),
         });
         check(
             &exports,
@@ -255,6 +262,9 @@ mod tests {
                 "trimtab_leads 1",
                 "trimtab_decision_panics_total 0",
                 r#"trimtab_events_total{outcome="spared"} 4"#,
+                r#"trimtab_memory_saves_total{outcome="failed"} 1"#,
+                "trimtab_memory_saved_bytes_total 900",
+                "trimtab_unsaved_scale_writes_total 2",
                 r#"trimtab_metric_questions_total{source="prometheus/main",outcome="refused"} 6"#,
                 r#"trimtab_metric_source_resting{source="prometheus/main"} 1"#,
                 r#"trimtab_metric_source_trouble_seconds{source="prometheus/main"} 3.0"#,

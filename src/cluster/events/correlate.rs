@@ -27,9 +27,20 @@ const BURST: f64 = 25.0;
 /// Further ones: `defaultSpamQPS`, one in five minutes.
 const PER_SECOND: f64 = 1.0 / 300.0;
 
-/// The autoscaler that an Event is about.
+/// What an Event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum InvolvedKind {
+    /// An autoscaler.
+    Autoscaler,
+    /// A ConfigMap in which memory is kept.
+    ConfigMap,
+}
+
+/// The object that an Event is about, nearly always an autoscaler.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Involved {
+    /// What it is.
+    pub kind: InvolvedKind,
     /// Its namespace and name.
     pub key: Key,
     /// Its UID; another autoscaler of the same name has another one. Empty where there is no object.
@@ -215,6 +226,7 @@ mod tests {
 
     fn occurrence(kind: EventKind, message: &str, after_seconds: i64) -> Occurrence {
         let involved = Involved {
+            kind: InvolvedKind::Autoscaler,
             key: Key::new("shop", "web"),
             uid: "u-1".into(),
             resource_version: "1".into(),

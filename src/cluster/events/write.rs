@@ -9,7 +9,7 @@ use kube::Client;
 use serde_json::json;
 use tracing::{debug, warn};
 
-use super::correlate::{Entry, Involved};
+use super::correlate::{Entry, Involved, InvolvedKind};
 use crate::decide::EventKind;
 use crate::wire::{self, Limits, WireError, WireFailure};
 
@@ -92,10 +92,15 @@ fn patch(entry: &Entry) -> Vec<u8> {
 fn body(entry: &Entry) -> Vec<u8> {
     let occurrence = &entry.occurrence;
     let Involved {
+        kind,
         key,
         uid,
         resource_version,
     } = &occurrence.involved;
+    let (api_version, kind) = match kind {
+        InvolvedKind::Autoscaler => ("autoscaling/v2", "HorizontalPodAutoscaler"),
+        InvolvedKind::ConfigMap => ("v1", "ConfigMap"),
+    };
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let event = Event {
         metadata: ObjectMeta {
@@ -104,8 +109,8 @@ fn body(entry: &Entry) -> Vec<u8> {
             ..ObjectMeta::default()
         },
         involved_object: ObjectReference {
-            api_version: text("autoscaling/v2"),
-            kind: text("HorizontalPodAutoscaler"),
+            api_version: text(api_version),
+            kind: text(kind),
             namespace: text(&key.namespace),
             name: text(&key.name),
             uid: text(uid),

@@ -34,6 +34,11 @@ impl Seen {
             .unwrap_or_default()
     }
 
+    /// When its holder renewed it last, by that one's clock.
+    pub(super) fn renewed_at(&self) -> Option<Timestamp> {
+        self.spec()?.renew_time.as_ref().map(|time| time.0)
+    }
+
     /// When it may be taken, unless it changes before.
     pub(super) fn ends(&self) -> Instant {
         let seconds = self.spec().and_then(|spec| spec.lease_duration_seconds).unwrap_or(0);

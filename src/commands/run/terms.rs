@@ -11,12 +11,14 @@ use crate::controller::Listener;
 /// How often a process that waits says that it is alive.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// Runs a controller in each term of leadership, until `stop`. Each term begins with an empty memory, as a new process does:
-/// what was decided between two terms is another's.
+/// Runs a controller in each term of leadership, until `stop`. Each term begins with what the store remembers, as a new process
+/// does: what was decided between two terms is another's.
 pub(super) async fn run(work: &Work, stop: &CancellationToken) {
     while stop.run_until_cancelled(begin(work)).await.is_some() {
         let term = stop.child_token();
-        let controller = work.controller();
+        let Some(controller) = stop.run_until_cancelled(work.controller()).await else {
+            return;
+        };
         let over = async {
             over(work).await;
             term.cancel();
@@ -27,7 +29,8 @@ pub(super) async fn run(work: &Work, stop: &CancellationToken) {
             () = controller.run(term.clone()) => {}
             () = over => {}
         }
-        if stop.is_cancelled() {
+        // A term that ended by itself, since another process saves memory, is not begun anew at once.
+        if stop.run_until_cancelled(sleep(BEAT)).await.is_none() {
             return;
         }
     }

@@ -14,10 +14,12 @@ use crate::cluster::Cluster;
 use crate::cluster::events::{EventRecorder, events};
 use crate::cluster::lease::{Leadership, Lease};
 use crate::cluster::status::budget::StatusBudget;
+use crate::cluster::stored::MemoryStore;
 use crate::commands::assembly;
 use crate::controller::Controller;
 use crate::controller::act::{Acting, Dry, Hand};
 use crate::controller::compare::Comparison;
+use crate::controller::keeper::{Circumstances, begin};
 use crate::manifests::follow::FolderWatch;
 use crate::metrics::sources::MetricSources;
 use crate::settings::Settings;
@@ -45,6 +47,8 @@ pub(super) struct Work {
     budget: Arc<Mutex<StatusBudget>>,
     /// `None`: a dry run, which says what it would do.
     recorder: Option<EventRecorder>,
+    /// `None`: memory ends with each term.
+    store: Option<Arc<MemoryStore>>,
     printer: Printer,
 }
 
@@ -60,24 +64,24 @@ impl Work {
     ) -> Self {
         let budget = StatusBudget::new(settings.status_writes_per_second, settings.sync_period);
         let budget = Arc::new(Mutex::new(budget));
-        let (mut recorder, mut leadership) = (None, None);
+        let (mut recorder, mut leadership, mut store) = (None, None, None);
         if !settings.dry_run {
             let (taker, writer) = events(cluster.clients.api.clone());
             beside.start("the writer of Events", |end| writer.run(end, EVENTS_FLUSH));
             recorder = Some(taker);
             if settings.leader_elect {
-                let (lease, receiver) = Lease::new(
-                    cluster.clients.leases.clone(),
-                    assembly::lease_settings(settings),
-                    Arc::new(SystemClock),
-                );
+                let of_lease = assembly::lease_settings(settings);
+                store = settings
+                    .store_memory
+                    .then(|| Arc::new(assembly::memory_store(cluster.clients.api.clone(), &of_lease, settings)));
+                let (lease, receiver) = Lease::new(cluster.clients.leases.clone(), of_lease, Arc::new(SystemClock));
                 beside.start("the leader election", |end| lease.run(end));
                 leadership = Some(receiver);
             }
         }
         let vitals = {
             let (cluster, leadership, recorder) = (cluster.clone(), leadership.clone(), recorder.clone());
-            let (sources, budget) = (sources.clone(), budget.clone());
+            let (sources, budget, store) = (sources.clone(), budget.clone(), store.clone());
             move || Vitals {
                 watches: cluster.health(),
                 leads: leadership
@@ -92,6 +96,7 @@ impl Work {
                 waiting_statuses: budget.lock().waiting(),
                 manifests: folder.as_ref().map(FolderWatch::health),
                 files: files.vitals(),
+                memory: store.as_ref().map(|store| store.counts()),
             }
         };
         Self {
@@ -103,26 +108,43 @@ impl Work {
             sources,
             budget,
             recorder,
+            store,
             printer,
         }
     }
 
-    /// A controller that remembers nothing yet; from now on the current one.
-    pub(super) fn controller(&self) -> Arc<Controller> {
-        let controller = Arc::new(self.new_controller());
+    /// A controller that remembers what a former leader has stored; from now on the current one.
+    pub(super) async fn controller(&self) -> Arc<Controller> {
+        let controller = Arc::new(self.new_controller().await);
         *self.current.lock() = Arc::downgrade(&controller);
         controller
     }
 
-    fn new_controller(&self) -> Controller {
-        Controller::new(
+    async fn new_controller(&self) -> Controller {
+        let beginning = match (&self.store, &self.recorder, &self.leadership) {
+            (Some(store), Some(recorder), Some(leadership)) => {
+                let circumstances = Circumstances {
+                    clock: Arc::new(SystemClock),
+                    recorder: recorder.clone(),
+                    leadership: leadership.clone(),
+                    sync_period: self.settings.sync_period,
+                };
+                Some(begin(store.clone(), circumstances).await)
+            }
+            _ => None,
+        };
+        let controller = Controller::new(
             self.cluster.clone(),
             self.sources.clone(),
             assembly::controller_settings(&self.settings),
             Arc::new(SystemClock),
             self.hand(),
             self.telemetry.clone(),
-        )
+        );
+        match beginning {
+            Some(beginning) => controller.remembering(beginning),
+            None => controller,
+        }
     }
 
     fn hand(&self) -> Hand {

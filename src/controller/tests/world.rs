@@ -1,5 +1,6 @@
 //! A made-up cluster for the loop, in virtual time: an API server and a metrics server that can be slow or refuse.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub(super) struct Faults {
     pub(super) metrics_take: Duration,
     /// Writes are refused with 429 and `Retry-After`.
     pub(super) too_many: bool,
+    /// ConfigMaps are refused with 403.
+    pub(super) no_config_maps: bool,
 }
 
 /// A scale that was written.
@@ -50,6 +53,10 @@ pub(super) struct Written {
 pub(super) struct Seen {
     pub(super) scales: Vec<Written>,
     pub(super) statuses: Vec<Duration>,
+    /// When ConfigMaps were written.
+    pub(super) saves: Vec<Duration>,
+    /// The reasons of Events.
+    pub(super) events: Vec<String>,
     /// When lists of all usages were asked for, and how many were under way at most.
     pub(super) lists: Vec<Duration>,
     pub(super) lists_at_once: usize,
@@ -63,8 +70,13 @@ pub(super) struct World {
     pub(super) started: Instant,
     epoch: Timestamp,
     autoscalers: usize,
-    /// From this time on the load is twice as high, as samples show it.
-    doubled: Mutex<Option<Duration>>,
+    /// From this time on each pod uses so much, as samples show it; half of it before.
+    load: Mutex<Option<(Duration, u32)>>,
+    behavior: Value,
+    /// The counts that were written.
+    counts: Mutex<BTreeMap<usize, i64>>,
+    /// ConfigMaps by name.
+    pub(super) config_maps: Mutex<BTreeMap<String, Value>>,
     pub(super) faults: Mutex<Faults>,
     pub(super) seen: Mutex<Seen>,
 }
@@ -77,11 +89,18 @@ impl Clock for World {
 
 impl World {
     pub(super) fn new(autoscalers: usize) -> Arc<Self> {
+        Self::with_behavior(autoscalers, Value::Null)
+    }
+
+    pub(super) fn with_behavior(autoscalers: usize, behavior: Value) -> Arc<Self> {
         Arc::new(Self {
             started: Instant::now(),
             epoch: "2026-01-05T08:00:00Z".parse().unwrap(),
             autoscalers,
-            doubled: Mutex::default(),
+            load: Mutex::default(),
+            behavior,
+            counts: Mutex::default(),
+            config_maps: Mutex::default(),
             faults: Mutex::default(),
             seen: Mutex::default(),
         })
@@ -93,8 +112,13 @@ impl World {
 
     /// Doubles the load; gives when that can first be read.
     pub(super) fn double(&self) -> Duration {
+        self.load(100)
+    }
+
+    /// Each pod uses so many thousandths of a core; gives when that can first be read.
+    pub(super) fn load(&self, milli: u32) -> Duration {
         let shows = FIRST + RESOLUTION * (self.sample() + 1);
-        *self.doubled.lock() = Some(shows);
+        *self.load.lock() = Some((shows, milli));
         shows
     }
 
@@ -117,11 +141,21 @@ impl World {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let (path, query) = (uri.path().to_owned(), uri.query().unwrap_or_default().to_owned());
         if query.contains("watch=") {
-            return response(StatusCode::OK, stream::pending().boxed());
+            return response(StatusCode::OK, bookmarks().boxed());
         }
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let (code, value) = match method {
             Method::PATCH => self.write(&path, &body).await,
+            _ if path.contains("/configmaps") => self.config_maps(method, &path, &body).await,
+            Method::POST => {
+                let event: Value = serde_json::from_slice(&body).unwrap();
+                self.seen
+                    .lock()
+                    .events
+                    .push(event["reason"].as_str().unwrap().to_owned());
+                (201, event)
+            }
+            _ if path.ends_with("/scale") => (200, self.scale(&path)),
             _ if path.starts_with("/apis/metrics.k8s.io") => (200, self.usages(&path, &query).await),
             _ => (200, self.list(&path)),
         };
@@ -154,14 +188,64 @@ impl World {
         }
         let patch: Value = serde_json::from_slice(body).unwrap();
         let replicas = patch.as_array().unwrap().last().unwrap()["value"].as_i64().unwrap();
+        let autoscaler = name[4..].parse().unwrap();
+        self.counts.lock().insert(autoscaler, replicas);
         self.seen.lock().scales.push(Written {
             at,
-            autoscaler: name[4..].parse().unwrap(),
+            autoscaler,
             replicas,
         });
-        let scale = json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
-            "spec": {"replicas": replicas}, "status": {"replicas": 2, "selector": format!("app={name}")}});
-        (200, scale)
+        (200, self.scale(path))
+    }
+
+    fn scale(&self, path: &str) -> Value {
+        let name = path.rsplit('/').nth(1).unwrap();
+        let replicas = self.count(name[4..].parse().unwrap());
+        json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": {"name": name, "resourceVersion": "1000"},
+            "spec": {"replicas": replicas}, "status": {"replicas": 2, "selector": format!("app={name}")}})
+    }
+
+    fn count(&self, autoscaler: usize) -> i64 {
+        self.counts.lock().get(&autoscaler).copied().unwrap_or(PODS as i64)
+    }
+
+    async fn config_maps(&self, method: Method, path: &str, body: &Bytes) -> (u16, Value) {
+        sleep(Duration::from_millis(5)).await;
+        let refused = |code: u16, reason| {
+            (
+                code,
+                json!({"kind": "Status", "code": code, "reason": reason, "message": "no"}),
+            )
+        };
+        if self.faults.lock().no_config_maps {
+            return refused(403, "Forbidden");
+        }
+        let mut objects = self.config_maps.lock();
+        if method == Method::GET {
+            let items: Vec<Value> = objects.values().cloned().collect();
+            return (
+                200,
+                json!({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {}, "items": items}),
+            );
+        }
+        let mut object: Value = serde_json::from_slice(body).unwrap();
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        let version = objects
+            .get(&name)
+            .map(|there| there["metadata"]["resourceVersion"].clone());
+        match (method, version) {
+            (Method::POST, None) => {}
+            (Method::PUT, Some(version)) if version == object["metadata"]["resourceVersion"] => {
+                assert!(path.ends_with(&name), "{path}");
+            }
+            (Method::PUT, None) => return refused(404, "NotFound"),
+            _ => return refused(409, "Conflict"),
+        }
+        let mut seen = self.seen.lock();
+        seen.saves.push(self.elapsed());
+        object["metadata"]["resourceVersion"] = json!(seen.saves.len().to_string());
+        objects.insert(name, object.clone());
+        (200, object)
     }
 
     async fn usages(&self, path: &str, query: &str) -> Value {
@@ -187,14 +271,10 @@ impl World {
                     || query.ends_with(&format!("app%3D{}", name(n)))
                     || query.ends_with(&format!("={}", name(n))))
         };
-        let (sample, doubled) = (self.sample(), *self.doubled.lock());
+        let (sample, load) = (self.sample(), *self.load.lock());
         let shown = FIRST + RESOLUTION * sample;
         let at = self.epoch + SignedDuration::try_from(shown).unwrap() - AGE;
-        let milli = if doubled.is_some_and(|from| shown >= from) {
-            100
-        } else {
-            50
-        };
+        let milli = load.filter(|(from, _)| shown >= *from).map_or(50, |(_, milli)| milli);
         let items: Vec<Value> = (0..self.autoscalers)
             .filter(|n| selected(*n))
             .flat_map(|n| (0..PODS).map(move |pod| (n, pod)))
@@ -210,8 +290,8 @@ impl World {
     fn list(&self, path: &str) -> Value {
         let kind = path.rsplit('/').next().unwrap();
         let items: Vec<Value> = match kind {
-            "horizontalpodautoscalers" => (0..self.autoscalers).map(autoscaler).collect(),
-            "deployments" => (0..self.autoscalers).map(deployment).collect(),
+            "horizontalpodautoscalers" => (0..self.autoscalers).map(|n| autoscaler(n, &self.behavior)).collect(),
+            "deployments" => (0..self.autoscalers).map(|n| deployment(n, self.count(n))).collect(),
             "pods" => (0..self.autoscalers)
                 .flat_map(|n| (0..PODS).map(move |pod_number| pod(n, pod_number)))
                 .collect(),
@@ -236,6 +316,15 @@ fn response(code: StatusCode, frames: Frames) -> Response<StreamBody<Frames>> {
     Response::builder().status(code).body(StreamBody::new(frames)).unwrap()
 }
 
+/// A watch in which nothing happens.
+fn bookmarks() -> impl stream::Stream<Item = Result<http_body::Frame<Bytes>, std::io::Error>> {
+    stream::repeat(()).then(|()| async {
+        sleep(Duration::from_secs(30)).await;
+        let bookmark = json!({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "100"}}});
+        Ok(http_body::Frame::data(Bytes::from(format!("{bookmark}\n"))))
+    })
+}
+
 fn namespace(n: usize) -> String {
     format!("shop-{}", n % NAMESPACES)
 }
@@ -250,17 +339,17 @@ fn pod_name(n: usize, pod: usize) -> String {
     name
 }
 
-fn autoscaler(n: usize) -> Value {
+fn autoscaler(n: usize, behavior: &Value) -> Value {
     json!({"metadata": {"name": name(n), "namespace": namespace(n), "uid": format!("u{n}"), "resourceVersion": "10"},
         "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name(n)},
-            "minReplicas": 1, "maxReplicas": 10,
+            "minReplicas": 1, "maxReplicas": 10, "behavior": behavior,
             "metrics": [{"type": "Resource", "resource": {"name": "cpu",
                 "target": {"type": "Utilization", "averageUtilization": 50}}}]}})
 }
 
-fn deployment(n: usize) -> Value {
+fn deployment(n: usize, count: i64) -> Value {
     json!({"metadata": {"name": name(n), "namespace": namespace(n), "resourceVersion": "10"},
-        "spec": {"replicas": PODS, "selector": {"matchLabels": {"app": name(n)}}}, "status": {"replicas": PODS}})
+        "spec": {"replicas": count, "selector": {"matchLabels": {"app": name(n)}}}, "status": {"replicas": PODS}})
 }
 
 fn pod(n: usize, pod: usize) -> Value {

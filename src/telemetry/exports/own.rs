@@ -33,6 +33,9 @@ pub(super) struct Own {
     panics: Counter,
     leads: Gauge,
     events: Family<Outcome, Counter>,
+    memory_saves: Family<Outcome, Counter>,
+    memory_bytes: Counter,
+    unsaved_scale_writes: Counter,
     questions: Family<Question, Counter>,
     resting: Family<Source, Gauge>,
     source_trouble: Family<Source, Seconds>,
@@ -94,6 +97,9 @@ impl Default for Own {
             panics: Counter::default(),
             leads: Gauge::default(),
             events: Family::default(),
+            memory_saves: Family::default(),
+            memory_bytes: Counter::default(),
+            unsaved_scale_writes: Counter::default(),
             questions: Family::default(),
             resting: Family::default(),
             source_trouble: Family::default(),
@@ -176,6 +182,21 @@ impl Own {
         );
         registry.register("leads", "Whether this process decides", self.leads.clone());
         registry.register("events", "Events on autoscalers", self.events.clone());
+        registry.register(
+            "memory_saves",
+            "Writes of stored memory, of each part of it",
+            self.memory_saves.clone(),
+        );
+        registry.register(
+            "memory_saved_bytes",
+            "Bytes of stored memory that were written",
+            self.memory_bytes.clone(),
+        );
+        registry.register(
+            "unsaved_scale_writes",
+            "Counts written though what they do to scaling policies could not be saved before",
+            self.unsaved_scale_writes.clone(),
+        );
         registry.register(
             "metric_questions",
             "Questions to metric sources",
@@ -265,6 +286,13 @@ impl Own {
             set(&self.events.get_or_create(&Outcome { outcome }), count);
         }
         vitals.sources.iter().for_each(|source| self.source(source));
+        if let Some(memory) = &vitals.memory {
+            for (outcome, count) in [("saved", memory.saved), ("failed", memory.failed)] {
+                set(&self.memory_saves.get_or_create(&Outcome { outcome }), count);
+            }
+            set(&self.memory_bytes, memory.bytes);
+            set(&self.unsaved_scale_writes, memory.unsaved_writes);
+        }
         if let Some(folder) = &vitals.manifests {
             self.manifest_files.set(gauge(folder.files));
             self.manifest_autoscalers.set(gauge(folder.autoscalers));

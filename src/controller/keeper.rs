@@ -1,0 +1,369 @@
+//! Keeps what is remembered in the store, for one term of leadership: what is saved when.
+//!
+//! - Before a scale write that policies count: its intent, one save for all that come at about the same time. A save that
+//!   fails holds no write up for longer than [`INTENT_TIME`].
+//! - After a pass: what it recommended where a window or a policy holds a recommendation back ([`is_held`]). There, each
+//!   recommendation counts for when the hold ends.
+//! - The rest once in a minute.
+
+mod begin;
+mod parts;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use jiff::SignedDuration;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::held::{Held, Standing};
+use crate::clock::Clock;
+use crate::cluster::events::{EventRecorder, Involved, InvolvedKind};
+use crate::cluster::lease::Leadership;
+use crate::cluster::stored::MemoryStore;
+use crate::decide::{Event, EventKind};
+use crate::memory::stored::{Intent, MOST_BYTES, MOST_PARTS, PART_BYTES, Part, encode, place};
+use crate::spec::Key;
+use crate::wire::{WireError, WireFailure};
+pub use begin::{Beginning, begin};
+use parts::Parts;
+
+/// The longest that a scale write waits for its intent to be saved.
+const INTENT_TIME: Duration = Duration::from_secs(2);
+/// Further intents are waited for as long as one comes within this time, since a pass decides in bulk,
+const LINGER: Duration = Duration::from_millis(20);
+/// but no longer than this.
+const MOST_LINGER: Duration = Duration::from_millis(100);
+/// What a save promises beyond the time of the next one: a pass that begins late, and takes long.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// What became of a save.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Saved {
+    /// It is in the store.
+    Done,
+    /// It is not, or nobody knows.
+    Failed,
+    /// Another process writes there: we lead no more.
+    TakenOver,
+}
+
+/// What keeping memory takes beside the store.
+#[derive(Clone)]
+pub struct Circumstances {
+    /// The wall clock, for what is stored.
+    pub clock: Arc<dyn Clock>,
+    /// Takes Events about the store.
+    pub recorder: EventRecorder,
+    /// Whether we lead: nothing is saved otherwise.
+    pub leadership: watch::Receiver<Leadership>,
+    /// The time between two passes.
+    pub sync_period: Duration,
+}
+
+/// Saves memory while its [`run`](Keeper::run) runs.
+pub struct Keeper {
+    store: Arc<MemoryStore>,
+    circumstances: Circumstances,
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+struct State {
+    parts: Parts,
+    /// Intents that wait to be saved: at most one for each autoscaler.
+    waiting: Vec<(Key, oneshot::Sender<Saved>)>,
+    /// Since when nothing could be saved.
+    trouble: Option<Instant>,
+}
+
+impl Keeper {
+    /// Saves that `intent` is about to be carried out, together with others.
+    pub(super) async fn intend(&self, held: &Held, key: &Key, intent: Intent, standing: Standing) -> Saved {
+        held.intend(key, intent, standing);
+        let (tell, told) = oneshot::channel();
+        self.state.lock().waiting.push((key.clone(), tell));
+        self.wake.notify_one();
+        let saved = match timeout(INTENT_TIME, told).await {
+            Ok(Ok(saved)) => saved,
+            _ => Saved::Failed,
+        };
+        if saved == Saved::Failed {
+            self.store.count_unsaved_write();
+        }
+        saved
+    }
+
+    /// An autoscaler's memory has changed in a way that is to be saved within this pass.
+    pub(super) fn note(&self, key: &Key) {
+        let mut state = self.state.lock();
+        let number = place(key, state.parts.len());
+        state.parts.mark(number, Instant::now());
+    }
+
+    /// A pass has ended.
+    pub(super) fn pass_ended(&self) {
+        if self.state.lock().parts.pass_ended() {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Saves everything once: from then on a former leader that still runs can save nothing more.
+    pub(super) async fn claim(&self, held: &Held) -> Saved {
+        let all = (0..self.state.lock().parts.len()).collect();
+        self.save(held, all).await
+    }
+
+    /// Saves what is due until `end`; ends earlier where another process writes to the store.
+    pub(super) async fn run(&self, held: &Held, end: &CancellationToken) -> Saved {
+        loop {
+            let next = self.state.lock().parts.next_due(Instant::now());
+            tokio::select! {
+                biased;
+                () = end.cancelled() => return Saved::Done,
+                () = self.wake.notified() => {}
+                () = sleep_until(next) => {}
+            }
+            self.linger().await;
+            let now = Instant::now();
+            let (waiting, due) = {
+                let mut state = self.state.lock();
+                let waiting = std::mem::take(&mut state.waiting);
+                let count = state.parts.len();
+                let wall = self.circumstances.clock.now();
+                let worth = |number| held.is_worth_saving(number, count, wall);
+                let mut due = state.parts.take_due(now, worth);
+                due.extend(waiting.iter().map(|(key, _)| place(key, count)));
+                due.sort_unstable();
+                due.dedup();
+                (waiting, due)
+            };
+            if due.is_empty() {
+                continue;
+            }
+            let Some(saved) = end.run_until_cancelled(self.save(held, due)).await else {
+                return Saved::Done;
+            };
+            // Whoever has waited for too long is gone.
+            for (_, tell) in waiting {
+                let _ = tell.send(saved);
+            }
+            if saved == Saved::TakenOver {
+                return saved;
+            }
+        }
+    }
+
+    /// Saves what has changed a last time.
+    pub(super) async fn finish(&self, held: &Held, limit: Duration) {
+        let now = self.circumstances.clock.now();
+        let unsaved = {
+            let state = self.state.lock();
+            let count = state.parts.len();
+            state.parts.unsaved(|number| held.is_worth_saving(number, count, now))
+        };
+        if !unsaved.is_empty() && timeout(limit, self.save(held, unsaved)).await.is_err() {
+            warn!("Memory was not saved a last time: the store did not answer");
+        }
+    }
+
+    /// Lets intents come together.
+    async fn linger(&self) {
+        let until = Instant::now() + MOST_LINGER;
+        loop {
+            let before = self.state.lock().waiting.len();
+            if before == 0 || Instant::now() >= until {
+                return;
+            }
+            sleep(LINGER).await;
+            if self.state.lock().waiting.len() == before {
+                return;
+            }
+        }
+    }
+
+    async fn save(&self, held: &Held, numbers: Vec<usize>) -> Saved {
+        if !self.circumstances.leadership.borrow().leads(Instant::now()) {
+            let mut state = self.state.lock();
+            numbers
+                .iter()
+                .for_each(|number| state.parts.failed(*number, Instant::now()));
+            return Saved::Failed;
+        }
+        let drafts = self.compose(held, numbers);
+        let saves = drafts.into_iter().map(async |draft| {
+            let (number, is_held, is_empty) = (draft.part.number, draft.is_held, draft.part.records.is_empty());
+            let began = Instant::now();
+            match self.put(draft.part, draft.bytes).await {
+                Ok(version) => {
+                    let mut state = self.state.lock();
+                    state.parts.saved(number, version, began, is_held, is_empty);
+                    Saved::Done
+                }
+                Err(PutError::TakenOver(writer)) => {
+                    warn!(writer, "Another process saves memory: this one leads no more");
+                    Saved::TakenOver
+                }
+                Err(PutError::Wire(error)) => {
+                    self.state.lock().parts.failed(number, Instant::now());
+                    self.in_trouble(number, &error);
+                    Saved::Failed
+                }
+            }
+        });
+        let outcomes = join_all(saves).await;
+        if outcomes.contains(&Saved::TakenOver) {
+            return Saved::TakenOver;
+        }
+        if outcomes.contains(&Saved::Failed) {
+            return Saved::Failed;
+        }
+        if self.state.lock().trouble.take().is_some() {
+            info!("Memory is saved again");
+        }
+        Saved::Done
+    }
+
+    /// The parts of these numbers as they are now; all parts, where they have to become more.
+    fn compose(&self, held: &Held, mut numbers: Vec<usize>) -> Vec<Draft> {
+        let now = self.circumstances.clock.now();
+        loop {
+            let (count, patience) = {
+                let mut state = self.state.lock();
+                numbers.iter().for_each(|number| state.parts.begin(*number));
+                (state.parts.len(), state.parts.patience())
+            };
+            let promise = patience.max(self.circumstances.sync_period) + SLACK;
+            let promise = SignedDuration::try_from(promise).unwrap_or(SignedDuration::MAX);
+            let drafts: Vec<Draft> = held
+                .records(&numbers, count, now)
+                .into_iter()
+                .map(|drafted| {
+                    let part = Part {
+                        writer: self.store.writer().to_owned(),
+                        saved_at: now,
+                        complete_until: now.saturating_add(promise).unwrap_or(now),
+                        number: drafted.number,
+                        parts: count,
+                        records: drafted.records,
+                    };
+                    Draft {
+                        bytes: encode(&part),
+                        part,
+                        is_held: drafted.is_held,
+                    }
+                })
+                .collect();
+            if count < MOST_PARTS && drafts.iter().any(|draft| draft.bytes.len() > PART_BYTES) {
+                self.state.lock().parts.double();
+                numbers = (0..self.state.lock().parts.len()).collect();
+                continue;
+            }
+            return drafts.into_iter().map(Draft::cut_to_fit).collect();
+        }
+    }
+
+    /// Saves a part; where there is another version than we know, finds out whether it is ours.
+    async fn put(&self, part: Part, bytes: Vec<u8>) -> Result<String, PutError> {
+        let version = self.state.lock().parts.version(part.number);
+        match self.store.save(&part, bytes.clone(), version.as_deref()).await {
+            Err(error) if matches!(error.failure(), WireFailure::Conflict | WireFailure::NotFound) => {}
+            outcome => return Ok(outcome?),
+        }
+        // The answer to our last save was lost, somebody touched the object, deleted it, or another process leads.
+        let found = self.store.list().await?;
+        let found = found.into_iter().find(|found| found.number == part.number);
+        if let Some(Ok(content)) = found.as_ref().map(|found| &found.content)
+            && content.writer != part.writer
+        {
+            return Err(PutError::TakenOver(content.writer.clone()));
+        }
+        let version = found.map(|found| found.version);
+        Ok(self.store.save(&part, bytes, version.as_deref()).await?)
+    }
+
+    /// Says once that nothing can be saved.
+    fn in_trouble(&self, number: usize, error: &WireError) {
+        let new = self.state.lock().trouble.replace(Instant::now()).is_none();
+        if new {
+            warn!(
+                error = error as &dyn std::error::Error,
+                "Memory not saved: after a restart, windows and policies would begin anew"
+            );
+            self.event(
+                "FailedSaveMemory",
+                number,
+                &format!("memory could not be saved: {}", error.message()),
+            );
+        }
+    }
+
+    fn event(&self, reason: &'static str, number: usize, message: &str) {
+        event(&self.store, &self.circumstances, reason, number, message);
+    }
+}
+
+/// A warning about a part of the store.
+fn event(store: &MemoryStore, circumstances: &Circumstances, reason: &'static str, number: usize, message: &str) {
+    let involved = Involved {
+        kind: InvolvedKind::ConfigMap,
+        key: Key::new(store.namespace(), store.object(number)),
+        uid: "".into(),
+        resource_version: "".into(),
+    };
+    let event = Event {
+        kind: EventKind::Warning,
+        reason,
+        message: message.to_owned(),
+    };
+    circumstances
+        .recorder
+        .record(&involved, &event, circumstances.clock.now());
+}
+
+/// Why a part was not saved.
+enum PutError {
+    Wire(WireError),
+    TakenOver(String),
+}
+
+impl From<WireError> for PutError {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+/// A part about to be saved.
+struct Draft {
+    part: Part,
+    bytes: Vec<u8>,
+    is_held: bool,
+}
+
+impl Draft {
+    /// Leaves records out where there are more than an object can hold, which takes some hundred thousand autoscalers.
+    fn cut_to_fit(mut self) -> Self {
+        let all = self.part.records.len();
+        while self.bytes.len() > MOST_BYTES {
+            // Every second one, so that it is not always those whose names come last.
+            let mut keep = false;
+            self.part.records.retain(|record| {
+                keep = !keep;
+                keep || record.intent.is_some()
+            });
+            self.bytes = encode(&self.part);
+        }
+        let left_out = all - self.part.records.len();
+        if left_out > 0 {
+            warn!(
+                autoscalers = left_out,
+                "There is no room to save what is remembered of all autoscalers"
+            );
+        }
+        self
+    }
+}

@@ -1,0 +1,121 @@
+//! What a term of leadership begins with: the memory of the one before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::parts::Parts;
+use super::{Circumstances, Keeper, State, event};
+use crate::cluster::lease::Leadership;
+use crate::cluster::stored::{FoundPart, MemoryStore};
+use crate::memory::stored::{Record, recollect};
+use crate::spec::Key;
+use crate::wire::{WireError, WireFailure};
+
+/// Tries to read the store, each of which has the store's own time, before the term begins without it.
+const TRIES: u32 = 3;
+/// Between two tries.
+const BETWEEN_TRIES: Duration = Duration::from_millis(500);
+
+/// A keeper, and what it has found.
+pub struct Beginning {
+    /// Keeps memory from now on.
+    pub(in crate::controller) keeper: Keeper,
+    /// What was remembered, by autoscaler.
+    pub(in crate::controller) records: BTreeMap<Key, Record>,
+    /// When the former leader is known to have led for the last time.
+    pub(in crate::controller) last_alive: Timestamp,
+}
+
+/// Reads the store, at the beginning of a term of leadership. What cannot be read counts as forgotten, as Kubernetes forgets it
+/// in every restart; a warning and an Event say so.
+pub async fn begin(store: Arc<MemoryStore>, circumstances: Circumstances) -> Beginning {
+    let now = circumstances.clock.now();
+    let former = match &*circumstances.leadership.borrow() {
+        Leadership::Leading { former, .. } => *former,
+        Leadership::Following { .. } => None,
+    };
+    // Where nobody knows when the former leader ended, it may have been just now.
+    let last_alive = former.unwrap_or(now).min(now);
+    let found = match read(&store).await {
+        Ok(found) => {
+            if found.is_empty() && former.is_some() {
+                let message = "the former leader left no memory: windows and policies begin anew";
+                warn!("{message}");
+                event(&store, &circumstances, "NoStoredMemory", 0, message);
+            }
+            found
+        }
+        Err(error) => {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "Memory not read: windows and policies begin anew"
+            );
+            let message = format!("memory could not be read: {}", error.message());
+            event(&store, &circumstances, "FailedReadMemory", 0, &message);
+            Vec::new()
+        }
+    };
+    let (mut versions, mut parts) = (Vec::new(), Vec::new());
+    for FoundPart {
+        number,
+        version,
+        content,
+    } in found
+    {
+        if versions.len() <= number {
+            versions.resize(number + 1, None);
+        }
+        versions[number] = Some(version);
+        match content {
+            Ok(part) => parts.push(part),
+            Err(problem) => {
+                let object = store.object(number);
+                warn!(
+                    config_map = object,
+                    error = &problem as &dyn std::error::Error,
+                    "Stored memory is unreadable: windows and policies begin anew"
+                );
+                let message = format!("stored memory is unreadable: {problem}");
+                event(&store, &circumstances, "UnreadableMemory", number, &message);
+            }
+        }
+    }
+    let records = recollect(parts, last_alive, now);
+    info!(autoscalers = records.len(), "Memory is read");
+    // A power of two, as it was made by doubling.
+    versions.resize(versions.len().next_power_of_two(), None);
+    let keeper = Keeper {
+        store,
+        circumstances,
+        state: Mutex::new(State {
+            parts: Parts::new(versions, Instant::now()),
+            waiting: Vec::new(),
+            trouble: None,
+        }),
+        wake: Notify::new(),
+    };
+    Beginning {
+        keeper,
+        records,
+        last_alive,
+    }
+}
+
+async fn read(store: &MemoryStore) -> Result<Vec<FoundPart>, WireError> {
+    let mut tries = 1;
+    loop {
+        match store.list().await {
+            Err(error) if tries < TRIES && error.failure() != WireFailure::Forbidden => {}
+            outcome => return outcome,
+        }
+        tries += 1;
+        sleep(BETWEEN_TRIES).await;
+    }
+}

@@ -1,0 +1,238 @@
+//! When each part of the stored memory is saved. Pure: takes `now`.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::memory::stored::MOST_PARTS;
+
+/// Between two saves of a part that no intent waits for, for each part that there is: less than one save in two seconds.
+const GAP: Duration = Duration::from_secs(2);
+/// In a pass that takes long, a recommendation that is to be saved waits no longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
+/// How often that is looked at which nobody hurries to save.
+const SLOW_PERIOD: Duration = Duration::from_secs(60);
+
+/// All parts.
+pub(super) struct Parts {
+    each: Vec<Part>,
+}
+
+#[derive(Clone)]
+struct Part {
+    /// The version that the next save replaces.
+    version: Option<String>,
+    /// When it was saved, or tried to be saved, or looked at in vain.
+    tried: Instant,
+    /// As it was saved last, something was held back in it.
+    is_held: bool,
+    /// As it was saved last, there was nothing in it.
+    is_empty: bool,
+    /// Since when there is something that is to be saved within its pass.
+    marked: Option<Instant>,
+    /// The pass has ended.
+    is_due: bool,
+    /// A save has begun and not ended.
+    is_saving: bool,
+}
+
+impl Parts {
+    /// These versions are in the store, by number; there is one part at least.
+    pub(super) fn new(versions: Vec<Option<String>>, now: Instant) -> Self {
+        let part = |version| Part {
+            version,
+            tried: now,
+            is_held: false,
+            is_empty: true,
+            marked: None,
+            is_due: false,
+            is_saving: false,
+        };
+        let mut each: Vec<Part> = versions.into_iter().take(MOST_PARTS).map(part).collect();
+        if each.is_empty() {
+            each.push(part(None));
+        }
+        Self { each }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.each.len()
+    }
+
+    pub(super) fn version(&self, number: usize) -> Option<String> {
+        self.each.get(number)?.version.clone()
+    }
+
+    /// Twice as many, as far as that is allowed.
+    pub(super) fn double(&mut self) {
+        let more = (self.each.len() * 2).min(MOST_PARTS) - self.each.len();
+        let new = Part {
+            version: None,
+            ..self.each[0].clone()
+        };
+        self.each.extend(std::iter::repeat_n(new, more));
+    }
+
+    /// The time between two saves of a part, intents aside.
+    pub(super) fn patience(&self) -> Duration {
+        GAP * u32::try_from(self.each.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn mark(&mut self, number: usize, now: Instant) {
+        if let Some(part) = self.each.get_mut(number) {
+            part.marked.get_or_insert(now);
+        }
+    }
+
+    /// Whether anything is due now.
+    pub(super) fn pass_ended(&mut self) -> bool {
+        for part in &mut self.each {
+            // What was held and is no more has to be saved once again, or it would count as held still.
+            part.is_due |= part.is_held || part.marked.is_some();
+        }
+        self.each.iter().any(|part| part.is_due)
+    }
+
+    /// When there will be something to save, if nothing happens until then.
+    pub(super) fn next_due(&self, now: Instant) -> Instant {
+        let patience = self.patience();
+        let next = |part: &Part| {
+            let slow = part.tried + SLOW_PERIOD.max(patience);
+            let urgent = match (part.is_due, part.marked) {
+                (true, _) => now,
+                (false, Some(marked)) => marked + LONGEST_WAIT,
+                (false, None) => slow,
+            };
+            urgent.min(slow).max(part.tried + patience)
+        };
+        self.each.iter().map(next).min().unwrap_or(now + SLOW_PERIOD)
+    }
+
+    /// The parts to save now. Of those that nobody hurries to save, those that are `worth` it, or were when they were last
+    /// saved.
+    pub(super) fn take_due(&mut self, now: Instant, worth: impl Fn(usize) -> bool) -> Vec<usize> {
+        let patience = self.patience();
+        let mut due = Vec::new();
+        for (number, part) in self.each.iter_mut().enumerate() {
+            let since = now.saturating_duration_since(part.tried);
+            if since < patience {
+                continue;
+            }
+            let urgent = part.is_due || part.marked.is_some_and(|marked| marked + LONGEST_WAIT <= now);
+            let slow = since >= SLOW_PERIOD.max(patience);
+            if urgent || slow && (!part.is_empty || worth(number)) {
+                due.push(number);
+            } else if slow {
+                part.tried = now;
+            }
+        }
+        due
+    }
+
+    /// Its content is being looked at: what comes from now on is not in it.
+    pub(super) fn begin(&mut self, number: usize) {
+        if let Some(part) = self.each.get_mut(number) {
+            (part.marked, part.is_due, part.is_saving) = (None, false, true);
+        }
+    }
+
+    pub(super) fn saved(&mut self, number: usize, version: String, now: Instant, is_held: bool, is_empty: bool) {
+        if let Some(part) = self.each.get_mut(number) {
+            (part.version, part.is_saving) = (Some(version), false);
+            (part.tried, part.is_held, part.is_empty) = (now, is_held, is_empty);
+        }
+    }
+
+    pub(super) fn failed(&mut self, number: usize, now: Instant) {
+        if let Some(part) = self.each.get_mut(number) {
+            (part.tried, part.is_saving) = (now, false);
+            part.marked.get_or_insert(now);
+        }
+    }
+
+    /// The parts of a last save: those that are `worth` it, or may say something else in the store.
+    pub(super) fn unsaved(&self, worth: impl Fn(usize) -> bool) -> Vec<usize> {
+        let each = self.each.iter().enumerate();
+        each.filter(|(number, part)| !part.is_empty || part.is_saving || part.marked.is_some() || worth(*number))
+            .map(|(number, _)| number)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(count: usize) -> (Parts, Instant) {
+        let now = Instant::now();
+        (Parts::new(vec![None; count], now), now)
+    }
+
+    const fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_is_marked_is_saved_when_its_pass_ends_and_before_that_if_it_takes_long() {
+        let (mut parts, start) = parts(2);
+        let nothing = |_| false;
+        parts.mark(1, start + secs(10));
+        assert_eq!(parts.take_due(start + secs(11), nothing), [0; 0]);
+        assert_eq!(parts.next_due(start + secs(11)), start + secs(13));
+        assert_eq!(parts.take_due(start + secs(13), nothing), [1]);
+        assert!(parts.pass_ended());
+        assert_eq!(parts.take_due(start + secs(11), nothing), [1]);
+    }
+
+    #[test]
+    fn what_was_held_is_saved_after_each_pass_until_it_is_not_held_any_more() {
+        let (mut parts, start) = parts(1);
+        parts.saved(0, "1".into(), start + secs(10), true, false);
+        assert!(parts.pass_ended());
+        assert_eq!(parts.take_due(start + secs(25), |_| true), [0]);
+        parts.begin(0);
+        parts.saved(0, "2".into(), start + secs(25), false, false);
+        assert!(!parts.pass_ended());
+        assert_eq!(parts.take_due(start + secs(40), |_| true), [0; 0]);
+        assert_eq!(parts.take_due(start + secs(85), |_| true), [0]);
+    }
+
+    #[test]
+    fn what_is_empty_and_was_so_costs_nothing() {
+        let (mut parts, start) = parts(3);
+        assert_eq!(parts.take_due(start + secs(70), |number| number == 2), [2]);
+        parts.saved(2, "1".into(), start + secs(70), false, true);
+        assert_eq!(parts.take_due(start + secs(200), |_| false), [0; 0]);
+        assert_eq!(parts.unsaved(|_| false), [0; 0]);
+        assert_eq!(parts.unsaved(|number| number == 1), [1]);
+    }
+
+    #[test]
+    fn sixteen_parts_in_trouble_at_every_pass_are_saved_less_than_once_a_second() {
+        let (mut parts, start) = parts(16);
+        let mut saves = 0;
+        for pass in 1..=40 {
+            let now = start + secs(15 * pass);
+            (0..16).for_each(|number| parts.mark(number, now));
+            parts.pass_ended();
+            for second in 0..15 {
+                let now = now + secs(second);
+                for number in parts.take_due(now, |_| true) {
+                    parts.begin(number);
+                    parts.saved(number, String::new(), now, true, false);
+                    saves += 1;
+                }
+            }
+        }
+        assert!((200..=320).contains(&saves), "{saves} saves in 600 s");
+    }
+
+    #[test]
+    fn a_save_that_failed_is_tried_again() {
+        let (mut parts, start) = parts(1);
+        parts.begin(0);
+        parts.failed(0, start + secs(20));
+        assert_eq!(parts.take_due(start + secs(21), |_| true), [0; 0]);
+        assert_eq!(parts.take_due(start + secs(23), |_| true), [0]);
+    }
+}

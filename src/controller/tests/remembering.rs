@@ -1,0 +1,313 @@
+//! What a process that is killed leaves to the next one.
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::*;
+use crate::clock::Clock;
+use crate::cluster::lease::Leadership;
+use crate::cluster::stored::MemoryStore;
+use crate::controller::keeper::{Circumstances, begin};
+use crate::memory::stored::decode;
+
+/// A term of leadership over a world, with the store that goes with it.
+struct Term {
+    scene: Scene,
+    store: Arc<MemoryStore>,
+    leadership: watch::Sender<Leadership>,
+}
+
+/// The former leader was last known to lead at `former`, counted from the world's start.
+async fn lead(world: &Arc<World>, who: &str, former: Option<Duration>) -> Term {
+    let store = Arc::new(MemoryStore::new(world.client(), "trimtab", "trimtab", who, secs(2)));
+    let epoch = world.now() - SignedDuration::try_from(world.elapsed()).unwrap();
+    let former = former.map(|former| epoch + SignedDuration::try_from(former).unwrap());
+    let until = Instant::now() + secs(1_000_000);
+    let (leadership, receiver) = watch::channel(Leadership::Leading { until, former });
+    let (recorder, writer) = events(world.client());
+    tokio::spawn(writer.run(CancellationToken::new(), secs(0)));
+    let circumstances = Circumstances {
+        clock: world.clone(),
+        recorder,
+        leadership: receiver,
+        sync_period: PERIOD,
+    };
+    let beginning = begin(store.clone(), circumstances).await;
+    let scene = Scene::over(world.clone(), GuardSettings::default(), Some(beginning));
+    Term {
+        scene,
+        store,
+        leadership,
+    }
+}
+
+impl Term {
+    /// As SIGKILL ends it; gives when.
+    fn kill(self) -> Duration {
+        self.scene.task.abort();
+        self.scene.world.elapsed()
+    }
+}
+
+/// When the count of autoscaler 0 was written, and to what.
+fn scales(world: &World) -> Vec<(f64, i64)> {
+    let seen = world.seen.lock();
+    let of_first = seen.scales.iter().filter(|written| written.autoscaler == 0);
+    of_first
+        .map(|written| (written.at.as_secs_f64(), written.replicas))
+        .collect()
+}
+
+/// The number of records in the store.
+fn records(world: &World) -> usize {
+    use base64_of_json as data;
+    let objects = world.config_maps.lock();
+    objects
+        .values()
+        .map(|object| decode(&data(object)).unwrap().records.len())
+        .sum()
+}
+
+fn base64_of_json(object: &Value) -> Vec<u8> {
+    let object: k8s_openapi::api::core::v1::ConfigMap = serde_json::from_value(object.clone()).unwrap();
+    object.binary_data.unwrap()["memory"].0.clone()
+}
+
+/// Up to 4 at once, and down to 1 after the window of five minutes; killed on the way, after `lives` of that window.
+async fn fall(store: bool, lives: Duration) -> (Duration, Duration, Vec<(f64, i64)>) {
+    let world = World::new(3);
+    let begin = async |who, former| match store {
+        true => Ok(lead(&world, who, former).await),
+        false => Err(Scene::over(world.clone(), GuardSettings::default(), None)),
+    };
+    let first = begin("first", None).await;
+    tokio::time::sleep_until(world.started + secs(100)).await;
+    world.double();
+    tokio::time::sleep_until(world.started + secs(160)).await;
+    let falls = world.load(25);
+    tokio::time::sleep_until(world.started + falls + lives).await;
+    let killed = match first {
+        Ok(term) => term.kill(),
+        Err(scene) => {
+            scene.task.abort();
+            world.elapsed()
+        }
+    };
+    tokio::time::sleep(secs(10)).await;
+    let _second = begin("second", Some(killed - secs(1))).await;
+    tokio::time::sleep_until(world.started + secs(900)).await;
+    (falls, killed, scales(&world))
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_at_any_moment_of_a_window_it_falls_when_the_unbroken_window_allows_it() {
+    for lives in [1, 7, 14, 16, 100, 150, 222, 280, 295] {
+        let (falls, _, scales) = fall(true, secs(lives)).await;
+        assert_eq!(scales.len(), 2, "{scales:?}");
+        assert_eq!((scales[0].1, scales[1].1), (4, 1));
+        // The last recommendation of 4 was made within a period before the load fell.
+        let unbroken = falls.as_secs_f64() + 300.0;
+        let late = scales[1].0 - unbroken;
+        assert!((-15.5..=26.0).contains(&late), "after {lives} s: {late} s late");
+        let last_high = unbroken - 15.5;
+        assert!(scales[1].0 >= last_high, "too early: {scales:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_store_a_kill_begins_the_window_anew_as_in_kubernetes() {
+    let (falls, killed, scales) = fall(false, secs(222)).await;
+    assert!(scales[1].0 > killed.as_secs_f64() + 300.0, "{scales:?}");
+    assert!(scales[1].0 > falls.as_secs_f64() + 500.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_been_recommended_after_the_last_save_counts_as_the_count() {
+    let world = World::new(1);
+    let first = lead(&world, "first", None).await;
+    first.scene.until(secs(100)).await;
+    world.double();
+    first.scene.until(secs(160)).await;
+    let falls = world.load(25);
+    first.scene.until(falls + secs(60)).await;
+    // From now on nothing can be saved, and the leader lives on for 40 s.
+    first.scene.faults(Faults {
+        no_config_maps: true,
+        ..Faults::default()
+    });
+    first.scene.until(falls + secs(100)).await;
+    let killed = first.kill();
+    *world.faults.lock() = Faults::default();
+    let _second = lead(&world, "second", Some(killed)).await;
+    tokio::time::sleep_until(world.started + secs(900)).await;
+    let fell = scales(&world)[1].0 - killed.as_secs_f64();
+    assert!(
+        (300.0..=316.0).contains(&fell),
+        "{fell} s after the former leader's end"
+    );
+    assert!(world.seen.lock().events.contains(&"FailedSaveMemory".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn forty_that_scale_in_one_pass_are_saved_once_before_and_once_after() {
+    let slow = json!({"scaleUp": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}]}});
+    let world = World::with_behavior(40, slow);
+    let term = lead(&world, "first", None).await;
+    term.scene.until(secs(100)).await;
+    let before = world.seen.lock().saves.len();
+    let shows = world.double();
+    term.scene.until(shows + secs(5)).await;
+    {
+        let seen = world.seen.lock();
+        let saves = &seen.saves[before..];
+        assert_eq!(saves.len(), 2, "{saves:?}");
+        assert_eq!(seen.scales.len(), 40);
+        assert!(
+            seen.scales
+                .iter()
+                .all(|scale| scale.at > saves[0] && scale.at < saves[1] && scale.replicas == 3)
+        );
+        let slowest = seen.scales.iter().map(|scale| scale.at).max().unwrap() - shows;
+        assert!(slowest < Duration::from_millis(400), "{slowest:?}");
+    }
+    term.kill();
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_in_the_middle_of_a_period_a_policy_is_not_exceeded() {
+    let slow = json!({"scaleUp": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 120}]}});
+    for lives in [0, 10, 80, 105, 250, 400, 1_000, 30_000] {
+        let world = World::with_behavior(1, slow.clone());
+        let first = lead(&world, "first", None).await;
+        first.scene.until(secs(100)).await;
+        let shows = world.double();
+        // From just before the intent is saved, step by step.
+        first.scene.until(shows + Duration::from_millis(lives)).await;
+        let killed = first.kill();
+        let second = lead(&world, "second", Some(killed)).await;
+        second.scene.until(secs(600)).await;
+        let scales = scales(&world);
+        assert!(scales.len() >= 2, "after {lives} ms: {scales:?}");
+        for pair in scales.windows(2) {
+            assert_eq!(pair[1].1 - pair[0].1, 1);
+            let apart = pair[1].0 - pair[0].0;
+            assert!(apart >= 120.0, "killed after {lives} ms, two in {apart} s: {scales:?}");
+        }
+        second.kill();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_refuses_holds_no_scale_up_back_for_long() {
+    let slow = json!({"scaleUp": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}]}});
+    let world = World::with_behavior(3, slow);
+    let term = lead(&world, "first", None).await;
+    term.scene.until(secs(100)).await;
+    term.scene.faults(Faults {
+        no_config_maps: true,
+        ..Faults::default()
+    });
+    let shows = world.double();
+    term.scene.until(shows + secs(10)).await;
+    let scaled = term.scene.scaled(3, shows);
+    assert_eq!(scaled.len(), 3);
+    assert!(scaled.iter().all(|at| *at < shows + secs(3)), "{scaled:?}");
+    assert_eq!(term.store.counts().unsaved_writes, 3);
+    term.scene.faults(Faults::default());
+    term.scene.until(shows + secs(20)).await;
+    assert_eq!(records(&world), 3);
+    term.kill();
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_another_process_saves_the_term_ends_and_nothing_more_is_scaled() {
+    let slow = json!({"scaleUp": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}]}});
+    let world = World::with_behavior(3, slow);
+    let first = lead(&world, "first", None).await;
+    first.scene.until(secs(100)).await;
+    // The first one was paused, say, and does not know yet.
+    let second = lead(&world, "second", Some(secs(99))).await;
+    second.scene.until(secs(101)).await;
+    second.kill();
+    world.double();
+    tokio::time::sleep_until(world.started + secs(200)).await;
+    assert!(first.scene.task.is_finished());
+    assert!(scales(&world).is_empty());
+    assert!(first.leadership.borrow().leads(Instant::now()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_does_not_lead_saves_nothing() {
+    let world = World::new(3);
+    let term = lead(&world, "first", None).await;
+    term.scene.until(secs(100)).await;
+    term.leadership.send_replace(Leadership::Following { leader: None });
+    let before = world.seen.lock().saves.len();
+    world.double();
+    term.scene.until(secs(250)).await;
+    assert_eq!(world.seen.lock().saves.len(), before);
+    term.kill();
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_to_remember_costs_one_save_a_term() {
+    let world = World::new(40);
+    let term = lead(&world, "first", None).await;
+    term.scene.until(secs(900)).await;
+    assert_eq!((world.seen.lock().saves.len(), records(&world)), (1, 0));
+    term.scene.end().await;
+    assert_eq!(world.seen.lock().saves.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clean_stop_saves_what_there_is() {
+    let world = World::new(3);
+    let first = lead(&world, "first", None).await;
+    first.scene.until(secs(100)).await;
+    let shows = world.double();
+    first.scene.until(shows + secs(2)).await;
+    first.scene.end().await;
+    assert_eq!(records(&world), 3);
+    let before = world.elapsed();
+    let second = lead(&world, "second", Some(before)).await;
+    second.scene.until(before + secs(5)).await;
+    assert!(!world.seen.lock().events.contains(&"NoStoredMemory".to_owned()));
+    second.kill();
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_that_is_missing_corrupt_or_of_the_future_is_warned_of_and_begun_anew() {
+    type Harm = fn(&mut Value);
+    let cases: [(&str, Harm); 4] = [
+        ("NoStoredMemory", |object| *object = Value::Null),
+        ("UnreadableMemory", |object| {
+            object["binaryData"]["memory"] = json!("VFRNMQ==")
+        }),
+        ("UnreadableMemory", |object| {
+            object["binaryData"]["memory"] = json!("VFRNMgAAAAA=")
+        }),
+        ("UnreadableMemory", |object| object["binaryData"] = Value::Null),
+    ];
+    for (reason, harm) in cases {
+        let world = World::new(2);
+        let first = lead(&world, "first", None).await;
+        first.scene.until(secs(100)).await;
+        world.double();
+        first.scene.until(secs(160)).await;
+        world.load(25);
+        first.scene.until(secs(300)).await;
+        let killed = first.kill();
+        {
+            let mut objects = world.config_maps.lock();
+            objects.values_mut().for_each(harm);
+            objects.retain(|_, object| !object.is_null());
+        }
+        let second = lead(&world, "second", Some(killed)).await;
+        second.scene.until(secs(900)).await;
+        assert!(world.seen.lock().events.contains(&reason.to_owned()), "{reason}");
+        assert!(scales(&world)[1].0 >= killed.as_secs_f64() + 300.0);
+        assert!(records(&world) <= 2, "what was unreadable is replaced");
+        second.kill();
+    }
+}
