@@ -3,6 +3,7 @@
 mod custom_metrics;
 mod faults;
 mod install;
+mod memory;
 mod prometheus;
 mod reaction;
 mod switch;

@@ -12,6 +12,7 @@ mod dry_run;
 mod failing;
 mod first_try;
 mod folder;
+mod memory;
 mod metric_types;
 mod qps;
 mod reference;
