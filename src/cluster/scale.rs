@@ -62,6 +62,21 @@ impl ScaleWriteError {
         }
     }
 
+    /// Whether the count may have been written all the same.
+    pub fn may_be_written(&self) -> bool {
+        match self {
+            Self::Conflict { .. } => false,
+            Self::Failed { source, .. } => matches!(
+                source.failure(),
+                WireFailure::TimedOut
+                    | WireFailure::Connection
+                    | WireFailure::Unavailable
+                    | WireFailure::TooLarge
+                    | WireFailure::Other
+            ),
+        }
+    }
+
     /// What went wrong, for conditions and Events: as the server said it.
     pub fn message(&self) -> String {
         match self {

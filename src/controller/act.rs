@@ -61,6 +61,8 @@ pub type Onlooker = Arc<dyn Fn(&Spec, &Decision) + Send + Sync>;
 pub(super) enum ScaleTry {
     /// It is done, or failed for good.
     Ended(WriteOutcome, ScaleWriteReport, Option<Written>),
+    /// There was no answer that says what came of it: it failed, or the count was written all the same.
+    Unanswered(String),
     /// The count is another by now: read and decide again.
     Conflict(String),
 }
@@ -81,6 +83,7 @@ impl Acting {
         match write_scale(&self.client, target, write.from, write.to, self.timeout).await {
             Ok(written) => ScaleTry::Ended(WriteOutcome::Written, ScaleWriteReport::Written, Some(written)),
             Err(error @ ScaleWriteError::Conflict { .. }) => ScaleTry::Conflict(error.message()),
+            Err(error) if error.may_be_written() => ScaleTry::Unanswered(error.message()),
             Err(error) => ScaleTry::Ended(WriteOutcome::Failed(error.message()), ScaleWriteReport::Failed, None),
         }
     }
@@ -274,6 +277,10 @@ impl Hand {
                     ScaleTry::Ended(outcome, ..) => warn!(
                         hpa = %key, scale_target = %target, spec_replicas = write.from, desired_replicas = write.to,
                         ?outcome, "Not rescaled"
+                    ),
+                    ScaleTry::Unanswered(error) => warn!(
+                        hpa = %key, scale_target = %target, spec_replicas = write.from, desired_replicas = write.to,
+                        error, "Not known whether it was rescaled"
                     ),
                     ScaleTry::Conflict(error) => {
                         debug!(hpa = %key, scale_target = %target, error, "The count has changed: deciding again");

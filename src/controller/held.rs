@@ -24,7 +24,7 @@ pub(super) struct Held {
 #[derive(Debug, Default)]
 struct Kept {
     memory: Memory,
-    /// What a former leader remembered, until the count is seen; then it becomes `memory`.
+    /// What a former leader remembered, or we did when a write had no answer; until the count is seen: then it becomes `memory`.
     former: Option<Box<Former>>,
     /// A scale write whose outcome is not known yet.
     intent: Option<Intent>,
@@ -111,13 +111,18 @@ impl Held {
         })
     }
 
-    /// A copy of what is remembered, to decide with.
-    pub(super) fn memory(&self, key: &Key) -> Memory {
-        self.by_key
-            .lock()
-            .get(key)
-            .map(|k| k.memory.clone())
-            .unwrap_or_default()
+    /// A copy of what is remembered, to decide with; and whether it depends on the count as it is now, and not as a cache has
+    /// it, since there is a write of which nobody knows whether it took place.
+    pub(super) fn memory(&self, key: &Key) -> (Memory, bool) {
+        let held = self.by_key.lock();
+        let Some(kept) = held.get(key) else {
+            return (Memory::default(), false);
+        };
+        let is_open = kept
+            .former
+            .as_ref()
+            .is_some_and(|former| former.record.intent.is_some());
+        (kept.memory.clone(), is_open)
     }
 
     /// Remembers, unless the autoscaler is gone meanwhile. The outcome of a write that was under way is in it.
@@ -126,6 +131,24 @@ impl Held {
             kept.memory = memory;
             kept.intent = None;
             kept.standing = standing.or(kept.standing);
+        }
+    }
+
+    /// Remembers after a write of which nobody knows whether it took place: the count that is seen next tells.
+    pub(super) fn remember_open(&self, key: &Key, memory: Memory, standing: Standing, intent: Intent, now: Timestamp) {
+        if let Some(kept) = self.by_key.lock().get_mut(key) {
+            let record = Record {
+                key: key.clone(),
+                uid: standing.uid,
+                memory: memory.clone(),
+                intent: Some(intent),
+                unknown_until: None,
+            };
+            (kept.memory, kept.intent, kept.standing) = (memory, None, Some(standing));
+            kept.former = Some(Box::new(Former {
+                record,
+                last_alive: now,
+            }));
         }
     }
 
@@ -138,7 +161,8 @@ impl Held {
         }
     }
 
-    /// What a former leader remembered, now that the count is seen; `None` where there is nothing, or it was taken before.
+    /// What a former leader remembered, or what became of a write without an answer, now that the count is seen; `None` where
+    /// there is nothing, or it was taken before.
     pub(super) fn recall(&self, spec: &Spec, count: i32) -> Option<Memory> {
         let mut held = self.by_key.lock();
         let kept = held.get_mut(&spec.key)?;
@@ -251,7 +275,11 @@ impl Kept {
 
     fn record(&self, key: &Key) -> Option<Record> {
         if let Some(former) = &self.former {
-            return Some(former.record.clone());
+            let memory = former.record.memory.thinned();
+            return Some(Record {
+                memory,
+                ..former.record.clone()
+            });
         }
         Some(Record {
             key: key.clone(),

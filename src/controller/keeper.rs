@@ -1,8 +1,8 @@
 //! Keeps what is remembered in the store, for one term of leadership: what is saved when.
 //!
 //! - Before a scale write that policies count: its intent, one save for all that come at about the same time. A save that
-//!   fails holds no write up for longer than [`INTENT_TIME`].
-//! - After a pass: what it recommended where a window or a policy holds a recommendation back ([`is_held`]). There, each
+//!   fails holds no write up for longer than 2 s.
+//! - After a pass: what it recommended where a window or a policy holds a recommendation back. There, each
 //!   recommendation counts for when the hold ends.
 //! - The rest once in a minute.
 
@@ -65,7 +65,7 @@ pub struct Circumstances {
     pub sync_period: Duration,
 }
 
-/// Saves memory while its [`run`](Keeper::run) runs.
+/// Saves memory, as long as its controller runs.
 pub struct Keeper {
     store: Arc<MemoryStore>,
     circumstances: Circumstances,

@@ -112,6 +112,8 @@ pub enum ScaleWriteReport {
     Conflict,
     /// It failed.
     Failed,
+    /// Nobody answered: it failed, or was written all the same.
+    Unanswered,
     /// A dry run: it was only described.
     DryRun,
 }

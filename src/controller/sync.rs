@@ -86,12 +86,12 @@ async fn sync_valid(
     begun: Begun,
 ) -> SyncReport {
     let key = &autoscaler.key;
-    let mut memory = cx.held.memory(key);
+    let (mut memory, is_open) = cx.held.memory(key);
     for attempt in 1..=WRITE_TRIES {
         let from = if attempt == 1 { begun.at } else { Instant::now() };
         let looked = timeout_at(
             from + cx.settings.sync_timeout,
-            look(cx, answers, autoscaler, spec, from, attempt > 1),
+            look(cx, answers, autoscaler, spec, from, is_open || attempt > 1),
         )
         .await;
         let Ok(sight) = looked else {
@@ -99,7 +99,7 @@ async fn sync_valid(
             warn!(hpa = %key, "Sync given up: it saw nothing within {limit}");
             return blank(key, ErrorClass::Internal);
         };
-        if let (Some(_), Ok(scale)) = (&cx.keeper, &sight.seen.scale)
+        if let Ok(scale) = &sight.seen.scale
             && let Some(recalled) = cx.held.recall(spec, scale.spec_replicas)
         {
             memory = recalled;
@@ -149,6 +149,8 @@ async fn sync_valid(
                 }
                 (outcome, wrote)
             }
+            // The next sync sees what came of it. Kubernetes takes it for not written.
+            ScaleTry::Unanswered(problem) => (WriteOutcome::Failed(problem), ScaleWriteReport::Unanswered),
             ScaleTry::Conflict(_) if attempt < WRITE_TRIES => continue,
             ScaleTry::Conflict(problem) => (WriteOutcome::Failed(problem), ScaleWriteReport::Conflict),
         };
@@ -201,7 +203,7 @@ async fn end(
         autoscaler,
         sight,
         decision,
-        outcome,
+        wrote,
         std::mem::take(&mut conclusion.memory),
     );
     let status_write = cx
@@ -224,20 +226,32 @@ fn remember(
     autoscaler: &Autoscaler,
     Sight { spec, seen, .. }: &Sight,
     decision: &Decision,
-    outcome: &WriteOutcome,
+    wrote: ScaleWriteReport,
     memory: Memory,
 ) {
-    let (Some(keeper), Ok(scale)) = (&cx.keeper, &seen.scale) else {
-        return cx.held.remember(&autoscaler.key, memory, None);
+    let key = &autoscaler.key;
+    let Ok(scale) = &seen.scale else {
+        return cx.held.remember(key, memory, None);
     };
-    let written = decision.write.as_ref().filter(|_| *outcome == WriteOutcome::Written);
+    let written = decision.write.as_ref().filter(|_| wrote == ScaleWriteReport::Written);
     let count = written.map_or(scale.spec_replicas, |write| write.to);
     let standing = Standing::new(autoscaler, spec, count);
     // What became of a write settles its intent, if there was one.
-    let counts = standing.holds_back(&memory) || decision.write.is_some() && spec.behavior.is_some();
-    cx.held.remember(&autoscaler.key, memory, Some(standing));
-    if counts {
-        keeper.note(&autoscaler.key);
+    let settles = decision.write.is_some() && spec.behavior.is_some();
+    let counts = cx.keeper.is_some() && (settles || standing.holds_back(&memory));
+    match (&decision.write, wrote) {
+        (Some(write), ScaleWriteReport::Unanswered) => {
+            let intent = Intent {
+                from: write.from,
+                to: write.to,
+                at: decision.at,
+            };
+            cx.held.remember_open(key, memory, standing, intent, cx.clock.now());
+        }
+        _ => cx.held.remember(key, memory, Some(standing)),
+    }
+    if let (true, Some(keeper)) = (counts, &cx.keeper) {
+        keeper.note(key);
     }
 }
 
@@ -287,7 +301,7 @@ fn report(
         desired_replicas: decision
             .derivation
             .desired
-            .filter(|_| scale_write != ScaleWriteReport::Failed),
+            .filter(|_| !matches!(scale_write, ScaleWriteReport::Failed | ScaleWriteReport::Unanswered)),
         scale_write,
         status_write,
         ..blank(&autoscaler.key, ErrorClass::None)

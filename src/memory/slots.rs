@@ -126,6 +126,12 @@ impl<const MOST: usize> Slots<MOST> {
         }
     }
 
+    /// The value that is last in time.
+    pub(super) fn last(&self) -> Option<i32> {
+        let live = self.slots.iter().filter(|s| !s.is_spent());
+        live.max_by_key(|s| s.at).map(|s| s.amount())
+    }
+
     /// Takes what is later than `now` for `now`.
     pub(super) fn not_later_than(&mut self, now: i64) {
         self.base = self.base.min(now);

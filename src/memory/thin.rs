@@ -54,8 +54,7 @@ impl Memory {
 
     /// The last recommendation in time.
     pub fn last_recommendation(&self) -> Option<i32> {
-        let all = self.recommendations.entries().filter_map(live);
-        all.max_by_key(|(at, _)| *at).map(|(_, replicas)| replicas)
+        self.recommendations.last()
     }
 
     /// Takes what was remembered for a time after `now`, by a clock that was ahead, for remembered now.

@@ -311,3 +311,28 @@ async fn memory_that_is_missing_corrupt_or_of_the_future_is_warned_of_and_begun_
         second.kill();
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_answer_was_lost_counts_if_the_count_has_moved() {
+    let slow = json!({"scaleUp": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 120}]}});
+    for lose_answers in [true, false] {
+        let world = World::with_behavior(1, slow.clone());
+        let term = lead(&world, "first", None).await;
+        term.scene.until(secs(100)).await;
+        term.scene.faults(Faults {
+            lose_answers,
+            too_many: !lose_answers,
+            ..Faults::default()
+        });
+        let shows = world.double();
+        term.scene.until(shows + secs(5)).await;
+        term.scene.faults(Faults::default());
+        term.scene.until(secs(500)).await;
+        let scales = scales(&world);
+        assert_eq!(scales.len(), 2, "lost: {lose_answers}, {scales:?}");
+        assert!(scales[1].0 - scales[0].0 >= 120.0, "lost: {lose_answers}, {scales:?}");
+        // A refusal says that it did not take place: it is written in the next pass.
+        assert_eq!(scales[0].0 < shows.as_secs_f64() + 5.0, lose_answers);
+        term.kill();
+    }
+}

@@ -37,6 +37,8 @@ pub(super) struct Faults {
     pub(super) metrics_take: Duration,
     /// Writes are refused with 429 and `Retry-After`.
     pub(super) too_many: bool,
+    /// Scales are written, and nobody answers.
+    pub(super) lose_answers: bool,
     /// ConfigMaps are refused with 403.
     pub(super) no_config_maps: bool,
 }
@@ -189,12 +191,20 @@ impl World {
         let patch: Value = serde_json::from_slice(body).unwrap();
         let replicas = patch.as_array().unwrap().last().unwrap()["value"].as_i64().unwrap();
         let autoscaler = name[4..].parse().unwrap();
+        if patch[0]["value"].as_i64().unwrap_or(0) != self.count(autoscaler) {
+            let status =
+                json!({"kind": "Status", "status": "Failure", "reason": "Invalid", "code": 422, "message": "no"});
+            return (422, status);
+        }
         self.counts.lock().insert(autoscaler, replicas);
         self.seen.lock().scales.push(Written {
             at,
             autoscaler,
             replicas,
         });
+        if faults.lose_answers {
+            std::future::pending::<()>().await;
+        }
         (200, self.scale(path))
     }
 

@@ -369,7 +369,7 @@ fn scale_write(report: ScaleWriteReport) -> Option<&'static str> {
         ScaleWriteReport::NotDue => return None,
         ScaleWriteReport::Written => "written",
         ScaleWriteReport::Conflict => "conflict",
-        ScaleWriteReport::Failed => "failed",
+        ScaleWriteReport::Failed | ScaleWriteReport::Unanswered => "failed",
         ScaleWriteReport::DryRun => "dry_run",
     })
 }
