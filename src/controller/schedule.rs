@@ -141,7 +141,7 @@ impl Schedule {
     /// What a read of the resource metrics has shown; `probe`: it was asked for this alone, and a pass should follow where it
     /// shows new values.
     pub fn read(&mut self, read: Read, probe: bool) {
-        self.rhythm.read(read, probe);
+        self.rhythm.read(read, probe, self.running > 0);
     }
 
     /// A probe that was asked at this time got no answer.
@@ -324,6 +324,29 @@ mod tests {
         assert_eq!(take(&mut schedule, at(100)), [key("a")]);
         schedule.ended(&key("a"), at(1));
         assert_eq!(schedule.next_due(), at(105));
+    }
+
+    #[test]
+    fn values_that_come_early_in_a_pass_wait_for_the_next_one_while_a_sync_runs() {
+        let read = |seconds: u64, sample: i64| Read {
+            asked: at(seconds),
+            answered: at(seconds),
+            newest: Some(jiff::Timestamp::from_second(1_767_600_000 + sample).unwrap()),
+        };
+        for (is_running, next) in [(false, at(6)), (true, at(15))] {
+            let mut schedule = schedule(&["a", "slow"]);
+            take(&mut schedule, at(0));
+            schedule.read(read(1, 0), false);
+            schedule.ended(&key("a"), at(1));
+            if !is_running {
+                schedule.ended(&key("slow"), at(2));
+            }
+            schedule.read(read(5, 0), true);
+            schedule.read(read(6, 3), true);
+            assert_eq!(schedule.next_due(), next, "running: {is_running}");
+            let due = schedule.take_due(next);
+            assert_eq!(due.missed, usize::from(is_running));
+        }
     }
 
     #[test]

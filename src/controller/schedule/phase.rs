@@ -60,6 +60,8 @@ pub struct Phase {
     state: State,
     /// The source does not answer probes: none until a pass has read it again.
     paused: bool,
+    /// It has failed, or had no sample. When it is back it may be another one, with another phase.
+    lost: bool,
     unsteady: u32,
     rest: Duration,
 }
@@ -145,8 +147,13 @@ impl Phase {
         let Some(newest) = read.newest else {
             self.shown = None;
             self.paused |= probe;
+            self.lost = true;
             return false;
         };
+        if let (true, State::Locked(lock)) = (std::mem::take(&mut self.lost), self.state) {
+            // A server that has restarted measures as often as before, but not at the same time.
+            self.search(read.answered, (lock.kept > 0).then_some(lock.period));
+        }
         let shown = Shown {
             newest,
             asked: read.asked,
@@ -184,6 +191,7 @@ impl Phase {
     pub fn probe_failed(&mut self, asked: Duration) {
         self.probed(asked);
         self.paused = true;
+        self.lost = true;
     }
 
     /// Other pods are looked at from now on: what was shown of the former ones cannot be compared.

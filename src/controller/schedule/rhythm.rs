@@ -75,11 +75,11 @@ impl Rhythm {
         late
     }
 
-    /// Takes in what a probe, or a pass, has read of the source.
-    pub fn read(&mut self, read: Read, probe: bool) {
+    /// Takes in what a probe, or a pass, has read of the source. `busy`: syncs are still running.
+    pub fn read(&mut self, read: Read, probe: bool, busy: bool) {
         let now = read.answered;
         let grid = self.next;
-        if self.phase.read(read, probe) && self.may_begin(now) {
+        if self.phase.read(read, probe) && self.may_begin(now, busy) {
             self.next = self.next.min(now);
             self.forward = true;
         } else if self.next > now {
@@ -97,11 +97,15 @@ impl Rhythm {
         self.phase.forget_shown();
     }
 
-    /// Whether a pass may begin now because values came: it is about time, or there is room for an early one.
-    fn may_begin(&mut self, now: Duration) -> bool {
+    /// Whether a pass may begin now because values came: it is about time, or there is room for an early one, which is in
+    /// nobody's way. While the phase is learnt one is needed, as no pass may come later than its time.
+    fn may_begin(&mut self, now: Duration, busy: bool) -> bool {
         let since = self.last.map_or(Duration::MAX, |last| now.saturating_sub(last));
         if since >= self.least() {
             return true;
+        }
+        if busy {
+            return false;
         }
         let filled = now.saturating_sub(self.early_filled).as_secs_f64();
         let per_second = 1.0 / (PERIODS_PER_EARLY_PASS * self.period.as_secs_f64());
