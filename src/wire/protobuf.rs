@@ -182,6 +182,22 @@ pub fn object(body: &[u8]) -> Result<&[u8], ProtobufError> {
 
 #[inline]
 fn field<'a>(bytes: &mut &'a [u8], most: usize) -> Result<Field<'a>, ProtobufError> {
+    // Nearly all that stands in a list's items: some bytes, in a field of a low number.
+    if let [tag @ 0x08..0x80, length @ 0..0x80, rest @ ..] = *bytes
+        && tag & 7 == 2
+        && usize::from(*length) <= most
+        && let Some((value, rest)) = rest.split_at_checked(usize::from(*length))
+    {
+        *bytes = rest;
+        return Ok(Field {
+            number: u32::from(tag >> 3),
+            value: Value::Bytes(value),
+        });
+    }
+    any_field(bytes, most)
+}
+
+fn any_field<'a>(bytes: &mut &'a [u8], most: usize) -> Result<Field<'a>, ProtobufError> {
     let (number, wire_type) = tag(bytes)?;
     let value = match wire_type {
         0 => Value::Number(varint(bytes)?),
