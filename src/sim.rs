@@ -4,6 +4,7 @@
 pub mod api;
 pub mod control;
 pub mod fleet;
+pub mod line;
 pub mod load;
 pub mod pace;
 pub mod random;
@@ -11,6 +12,7 @@ pub mod replay;
 pub mod scenario;
 pub mod simulated;
 pub mod time;
+pub mod trial;
 
 mod compare;
 mod rhythm;

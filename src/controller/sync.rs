@@ -116,9 +116,7 @@ async fn sync_valid(
             return report;
         };
         debug!(hpa = %key, desired_replicas = decision.derivation.desired, why = why(&decision), "Decided");
-        if attempt == 1 {
-            cx.hand.decided(spec, &decision, &mut memory);
-        }
+        cx.hand.decided(spec, &decision, &mut memory);
 
         let scaling = decision.write.as_ref().map(|_| cx.precedence.scaling());
         if intend(cx, autoscaler, spec, &decision, &memory).await == Saved::TakenOver {

@@ -1,19 +1,14 @@
 //! The real controller on a simulated cluster: one process of it, that can be stopped, or killed at any moment.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::{Request, Response};
-use kube::Client;
-use kube::client::Body;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tower::service_fn;
 
-use super::api::{AnswerBody, Api};
+use super::api::Api;
+use super::line::{Between, Line};
 use super::time::VirtualClock;
 use crate::clock::Clock;
 use crate::cluster::client::{ClientSettings, Clients};
@@ -30,9 +25,6 @@ use crate::metrics::external::ExternalMetricsSource;
 use crate::metrics::guard::{BreakerSettings, GuardSettings};
 use crate::metrics::resource::ResourceMetricsSource;
 use crate::metrics::sources::MetricSources;
-
-/// How long each request takes, there and back: what an API server nearby needs.
-const LATENCY: Duration = Duration::from_millis(2);
 
 /// Statuses a second that can wait, as by default.
 const STATUS_WRITES_PER_SECOND: f64 = 10.0;
@@ -51,6 +43,8 @@ pub struct ProcessOptions {
     pub streamed_lists: bool,
     /// Is told each decision.
     pub onlooker: Option<Onlooker>,
+    /// Carries its requests; `None`: they reach the API as they are.
+    pub between: Option<Arc<dyn Between>>,
 }
 
 impl Default for ProcessOptions {
@@ -66,6 +60,7 @@ impl Default for ProcessOptions {
             seed: 1,
             streamed_lists: true,
             onlooker: None,
+            between: None,
         }
     }
 }
@@ -87,15 +82,20 @@ impl Process {
         options: ProcessOptions,
         listener: Arc<dyn Listener>,
     ) -> Self {
-        let line = Line::new(api.clone());
-        let settings = ClientSettings::default();
-        let clients = Clients::over(line.client(), &settings, "simulated".to_owned(), "default".to_owned());
         let ProcessOptions {
             controller: settings,
             seed,
             streamed_lists,
             onlooker,
+            between,
         } = options;
+        let line = Line::new(api.clone(), between);
+        let clients = Clients::over(
+            line.client(),
+            &ClientSettings::default(),
+            "simulated".to_owned(),
+            "default".to_owned(),
+        );
         let guard = GuardSettings {
             breaker: BreakerSettings::for_passes(settings.sync_period),
             ..GuardSettings::default()
@@ -177,50 +177,6 @@ impl Process {
             let _ = task.await;
         }
         self.cluster.stop().await;
-    }
-}
-
-/// The connection of one process to the API.
-#[derive(Clone)]
-struct Line {
-    api: Arc<Api>,
-    up: Arc<AtomicBool>,
-}
-
-impl Line {
-    fn new(api: Arc<Api>) -> Self {
-        Self {
-            api,
-            up: Arc::new(AtomicBool::new(true)),
-        }
-    }
-
-    fn cut(&self) {
-        self.up.store(false, Ordering::Relaxed);
-    }
-
-    fn client(&self) -> Client {
-        let line = self.clone();
-        let service = service_fn(move |request: Request<Body>| {
-            let line = line.clone();
-            async move { Ok::<_, Infallible>(line.send(request).await) }
-        });
-        Client::new(service, "default")
-    }
-
-    async fn send(&self, request: Request<Body>) -> Response<AnswerBody> {
-        self.way().await;
-        let answer = self.api.answer(request).await;
-        self.way().await;
-        answer
-    }
-
-    /// Half of a request's time; never ends where the line is cut.
-    async fn way(&self) {
-        tokio::time::sleep(LATENCY / 2).await;
-        if !self.up.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
     }
 }
 

@@ -72,6 +72,8 @@ pub enum Load {
         /// The values.
         values: Vec<f64>,
     },
+    /// Another load up to a time; from then on it stays as it was at that time.
+    Until(Duration, Box<Load>),
     /// All of these together.
     Sum(Vec<Load>),
 }
@@ -128,6 +130,7 @@ impl Load {
             },
             Self::Walk { seed, low, high, pace } => low + (high - low) * walk(*seed, ratio(time, *pace)),
             Self::Trace { every, values } => trace(values, ratio(time, *every)),
+            Self::Until(end, load) => load.unbounded(time.min(*end)),
             Self::Sum(loads) => loads.iter().map(|load| load.unbounded(time)).sum(),
         }
     }
@@ -218,6 +221,10 @@ mod tests {
             (wave.clone(), [(15, 30.0), (45, 10.0)]),
             (spikes, [(9, 5.0), (74, 25.0)]),
             (trace, [(1, 10.0), (2, 0.0)]),
+            (
+                Load::Until(minutes(15), Box::new(wave.clone())),
+                [(15, 30.0), (45, 30.0)],
+            ),
             (Load::Sum(vec![wave, Load::Steady(-100.0)]), [(15, 0.0), (45, 0.0)]),
         ] {
             for (at, expected) in times {

@@ -1,0 +1,120 @@
+//! Scaling policies, calculated once more and apart from `decide`: how far a count may go at once.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// A count that was written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scaled {
+    pub(super) at: Duration,
+    pub(super) from: i32,
+    pub(super) to: i32,
+}
+
+/// A write counts for a policy's period; at its very edge it may count or not, since clocks are read some milliseconds apart.
+const SLACK: Duration = Duration::from_millis(200);
+
+/// Whether the policies of an autoscaler's spec allow a change, after all that was written before.
+///
+/// # Errors
+///
+/// The count that they allow.
+pub(super) fn allowed(spec: &Value, before: &[Scaled], now: Duration, from: i32, to: i32) -> Result<(), String> {
+    if to == from {
+        return Ok(());
+    }
+    let up = to > from;
+    let limit = match &spec["behavior"] {
+        // Without a behavior a count may double, or rise to 4, and fall as it likes.
+        Value::Null if up => i64::from(from).saturating_mul(2).max(4),
+        Value::Null => return Ok(()),
+        behavior => {
+            let rules = &behavior[if up { "scaleUp" } else { "scaleDown" }];
+            let policies = rules["policies"].as_array().map_or(&[][..], Vec::as_slice);
+            let limits = |forgiving| {
+                policies
+                    .iter()
+                    .map(move |policy| limit(policy, before, now, from, up, forgiving))
+            };
+            let choose = |limits: Vec<i64>| match (rules["selectPolicy"].as_str(), up) {
+                (Some("Disabled"), _) => Some(i64::from(from)),
+                (Some("Min"), true) | (Some("Max") | None, false) => limits.into_iter().min(),
+                _ => limits.into_iter().max(),
+            };
+            let strict = choose(limits(false).collect()).unwrap_or(from.into());
+            let forgiving = choose(limits(true).collect()).unwrap_or(from.into());
+            if up {
+                strict.max(forgiving)
+            } else {
+                strict.min(forgiving)
+            }
+        }
+    };
+    let fits = if up {
+        i64::from(to) <= limit.max(from.into())
+    } else {
+        i64::from(to) >= limit.min(from.into())
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("its policies allow {limit}"))
+    }
+}
+
+/// How far one policy lets a count go.
+fn limit(policy: &Value, before: &[Scaled], now: Duration, from: i32, up: bool, forgiving: bool) -> i64 {
+    let value = policy["value"].as_i64().unwrap_or(0);
+    let period = Duration::from_secs(policy["periodSeconds"].as_u64().unwrap_or(0));
+    let period = if forgiving {
+        period.saturating_sub(SLACK)
+    } else {
+        period
+    };
+    let within = before.iter().filter(|scaled| now.saturating_sub(scaled.at) < period);
+    let changed: i64 = within.map(|scaled| i64::from(scaled.to) - i64::from(scaled.from)).sum();
+    let at_start = i64::from(from) - changed;
+    match (policy["type"] == "Percent", up) {
+        (false, true) => at_start + value,
+        (false, false) => at_start - value,
+        (true, true) => (at_start as f64 * (1.0 + value as f64 / 100.0)).ceil() as i64,
+        (true, false) => (at_start as f64 * (1.0 - value as f64 / 100.0)) as i64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_written_within_the_period_counts() {
+        let at = Duration::from_secs;
+        let spec = |policy: Value| {
+            json!({ "behavior": { "scaleUp": { "policies": [policy] }, "scaleDown": { "policies": [
+            { "type": "Percent", "value": 50, "periodSeconds": 60 }] } } })
+        };
+        let pods = spec(json!({ "type": "Pods", "value": 4, "periodSeconds": 60 }));
+        let written = [Scaled {
+            at: at(100),
+            from: 2,
+            to: 5,
+        }];
+        assert_eq!(allowed(&pods, &written, at(150), 5, 6), Ok(()));
+        assert_eq!(
+            allowed(&pods, &written, at(150), 5, 7),
+            Err("its policies allow 6".to_owned())
+        );
+        assert_eq!(allowed(&pods, &written, at(161), 5, 9), Ok(()));
+        let percent = spec(json!({ "type": "Percent", "value": 100, "periodSeconds": 60 }));
+        assert_eq!(
+            allowed(&percent, &written, at(150), 5, 6),
+            Err("its policies allow 4".to_owned())
+        );
+        assert_eq!(allowed(&percent, &[], at(150), 9, 4), Ok(()));
+        assert!(allowed(&percent, &[], at(150), 9, 3).is_err());
+        assert!(allowed(&json!({}), &[], at(0), 5, 11).is_err() && allowed(&json!({}), &[], at(0), 1, 4).is_ok());
+    }
+}

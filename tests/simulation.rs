@@ -1,0 +1,106 @@
+//! Seeds: an hour of virtual time each, with everything that goes wrong in it. `SEEDS` is how many, `FIRST` the first one.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use trimtab::sim::trial::{Mutation, Plan, run, shrink};
+
+/// Seeds that found something once.
+const KEPT: &str = include_str!("simulation/kept.txt");
+
+fn number(variable: &str, default: u64) -> u64 {
+    match std::env::var(variable) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable} is a number, not {text:?}")),
+        Err(_) => default,
+    }
+}
+
+/// Runs all of them on all cores; gives those that failed.
+fn failures(seeds: &[u64]) -> Vec<(u64, Vec<String>)> {
+    let (next, failed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some(seed) = usize::try_from(next.fetch_add(1, Ordering::Relaxed))
+            .ok()
+            .and_then(|at| seeds.get(at))
+        {
+            let verdict = run(&Plan::new(*seed), None);
+            if !verdict.violations.is_empty() {
+                failed
+                    .lock()
+                    .expect("nobody panics with it")
+                    .push((*seed, verdict.violations));
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let mut failed = failed.into_inner().expect("nobody panics with it");
+    failed.sort();
+    failed
+}
+
+fn kept() -> Vec<u64> {
+    let lines = KEPT.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let seed = |line: &str| line.split_whitespace().next().and_then(|seed| seed.parse().ok());
+    lines
+        .map(|line| seed(line).unwrap_or_else(|| panic!("no seed: {line}")))
+        .collect()
+}
+
+#[test]
+fn nothing_that_must_not_happen_does_whatever_goes_wrong() {
+    let first = number("FIRST", 1);
+    let mut seeds = kept();
+    seeds.extend(first..first + number("SEEDS", 16));
+    let failed = failures(&seeds);
+    // The first is told in full: with no more events than it takes.
+    if let Some((seed, violations)) = failed.first() {
+        let smallest = shrink(&Plan::new(*seed), None);
+        let all: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
+        panic!(
+            "{} of {} seeds fail: {all:?}; seed {seed}: {violations:#?}\nwith these events alone: {:#?}\nworkloads: {:#?}",
+            failed.len(),
+            seeds.len(),
+            smallest.events,
+            smallest.workloads
+        );
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_hour_each_time() {
+    for seed in 1..=3 {
+        assert_eq!(run(&Plan::new(seed), None), run(&Plan::new(seed), None), "seed {seed}");
+    }
+}
+
+/// Known bugs, what the judge has to say of each, and a seed that shows it.
+const BUGS: [(Mutation, &str, u64); 6] = [
+    (Mutation::WritesUntested, "a change by somebody else was overwritten", 6),
+    (Mutation::FailureIsZero, "and the last answer of", 18),
+    (Mutation::NoWindow, "was recommended at", 1),
+    (Mutation::NoPolicies, "its policies allow", 4),
+    (Mutation::BeyondMax, "outside of", 6),
+    (Mutation::WritesNothing, "ends with", 1),
+];
+
+#[test]
+fn each_known_bug_is_noticed_for_what_it_is() {
+    assert_eq!(BUGS.map(|(mutation, ..)| mutation), Mutation::ALL);
+    for (mutation, word, seed) in BUGS {
+        let notices = |seed: &u64| {
+            let violations = run(&Plan::new(*seed), Some(mutation)).violations;
+            violations.iter().any(|violation| violation.contains(word))
+        };
+        // Plans of a seed change with how they are drawn: then another seed shows it.
+        let shown_by = [seed].into_iter().chain(1..=60).find(notices);
+        assert!(shown_by.is_some(), "{mutation:?} is not noticed");
+        println!("{mutation:?}: seed {shown_by:?}");
+    }
+}
