@@ -57,7 +57,7 @@ fn kept() -> Vec<u64> {
 fn nothing_that_must_not_happen_does_whatever_goes_wrong() {
     let first = number("FIRST", 1);
     let mut seeds = kept();
-    seeds.extend(first..first + number("SEEDS", 16));
+    seeds.extend(first..first + number("SEEDS", 40));
     let failed = failures(&seeds);
     // The first is told in full: with no more events than it takes.
     if let Some((seed, violations)) = failed.first() {

@@ -203,7 +203,14 @@ impl Api {
         let object = match asked.method {
             Method::GET if resource == &POD_METRICS => self.meters.lock().pod(namespace, name).ok_or_else(missing)?,
             Method::GET => self.store.get(resource, namespace, name).ok_or_else(missing)?,
-            Method::PUT => write::replace(&self.store, of, &asked.json_body()?)?,
+            Method::PUT => {
+                let is_new = part == Part::Whole && self.store.get(resource, namespace, name).is_none();
+                let object = write::replace(&self.store, of, &asked.json_body()?)?;
+                if is_new {
+                    return Ok(whole(StatusCode::CREATED, &object));
+                }
+                object
+            }
             Method::PATCH => write::patched(&self.store, of, asked.content_type(), &asked.body)?,
             Method::DELETE if part == Part::Whole => {
                 let body = if asked.body.is_empty() {
@@ -253,7 +260,7 @@ impl Api {
                 table
             }
             false => json!({ "kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),
-                "metadata": page.metadata, "items": page.items }),
+                "metadata": page.metadata, "items": page.items.iter().map(|item| untyped(item)).collect::<Vec<_>>() }),
         };
         Ok(whole(StatusCode::OK, &document))
     }
@@ -357,6 +364,16 @@ impl Asked {
         let first = accept.and_then(|accept| accept.split(',').next()).unwrap_or_default();
         first.contains("as=Table") && first.contains("v=v1")
     }
+}
+
+/// An item of a list, whose kind the list has said.
+fn untyped(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("kind");
+        fields.remove("apiVersion");
+    }
+    object
 }
 
 fn bad_token() -> Refusal {

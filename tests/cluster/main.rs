@@ -5,9 +5,11 @@
 
 mod harness;
 
+mod agreement;
 mod alone;
 mod commands;
 mod degraded;
+mod demo;
 mod dry_run;
 mod failing;
 mod first_try;

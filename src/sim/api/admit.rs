@@ -29,7 +29,9 @@ fn autoscaler(object: &mut Value) -> Result<(), Refusal> {
     written["spec"] = object["spec"].clone();
     match Spec::from_manifest(&written, &ManifestOptions::default()) {
         Ok(spec) => {
-            object["spec"] = spec.to_v2()["spec"].take();
+            let mut filled = spec.to_v2()["spec"].take();
+            keep_written(&mut filled, &object["spec"]);
+            object["spec"] = filled;
             Ok(())
         }
         Err(error) => {
@@ -46,6 +48,27 @@ fn autoscaler(object: &mut Value) -> Result<(), Refusal> {
                 error.problems.iter().map(cause).collect(),
             ))
         }
+    }
+}
+
+/// What somebody has written stays as it was written: `1Gi`, and not its digits.
+fn keep_written(filled: &mut Value, written: &Value) {
+    match (filled, written) {
+        (_, Value::Null) => {}
+        (Value::Object(filled), Value::Object(written)) => {
+            for (name, value) in written {
+                keep_written(filled.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (Value::Array(filled), Value::Array(written)) if filled.len() == written.len() => {
+            filled
+                .iter_mut()
+                .zip(written)
+                .for_each(|(filled, written)| keep_written(filled, written));
+        }
+        // No metrics are the one that is filled in.
+        (Value::Array(_), Value::Array(written)) if written.is_empty() => {}
+        (filled, written) => *filled = written.clone(),
     }
 }
 

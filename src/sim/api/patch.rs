@@ -76,10 +76,14 @@ fn carry_out(operation: &Value, object: &mut Value) -> Option<()> {
     match operation["op"].as_str()? {
         "add" => path.add(object, value()),
         "remove" => path.remove(object).map(drop),
-        "replace" => {
-            *path.find_mut(object)? = value();
-            Some(())
-        }
+        // The library that Kubernetes uses lets a field be replaced that is not there.
+        "replace" => match path.find_mut(object) {
+            Some(found) => {
+                *found = value();
+                Some(())
+            }
+            None => path.add_field(object, value()),
+        },
         "move" => {
             let moved = from()?.remove(object)?;
             path.add(object, moved)
@@ -149,7 +153,7 @@ mod tests {
             Ok(json!({ "list": ["b", "c", "d"], "x": {}, "y": { "~/": 2 }, "z": 2 }))
         );
         for (op, path) in [
-            ("replace", "/no"),
+            ("replace", "/list/9"),
             ("remove", "/list/7"),
             ("jump", "/x"),
             ("add", "list"),

@@ -19,6 +19,8 @@ pub struct Refusal {
     causes: Vec<(String, String)>,
     /// When to try again, in seconds.
     pub retry_after: Option<u32>,
+    /// Whether the resource is called by its kind or by its name; each place of kube-apiserver has its own habit.
+    by_kind: bool,
 }
 
 impl Refusal {
@@ -31,6 +33,7 @@ impl Refusal {
             about: None,
             causes: Vec::new(),
             retry_after: None,
+            by_kind: false,
         }
     }
 
@@ -80,7 +83,16 @@ impl Refusal {
         let message = format!("{} {name:?} is invalid: {problems}", resource.kind_name());
         Self {
             causes,
+            by_kind: true,
             ..Self::new(422, "Invalid", message).about(resource, name)
+        }
+    }
+
+    /// The same, calling the resource the other way.
+    pub(super) fn called_otherwise(self) -> Self {
+        Self {
+            by_kind: !self.by_kind,
+            ..self
         }
     }
 
@@ -118,21 +130,30 @@ impl Refusal {
     pub fn status(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         });
+        if !self.reason.is_empty() {
+            status["reason"] = self.reason.into();
+        }
         let mut details = json!({});
         if let Some((resource, name)) = &self.about {
-            let called = match self.reason {
-                "Invalid" => resource.kind,
-                _ => resource.plural,
-            };
-            details = json!({ "name": name, "kind": called });
+            let called = if self.by_kind { resource.kind } else { resource.plural };
+            details = json!({ "kind": called });
+            if !name.is_empty() {
+                details["name"] = name.as_str().into();
+            }
             if !resource.group.is_empty() {
                 details["group"] = resource.group.into();
             }
         }
         if !self.causes.is_empty() {
-            let cause = |(field, problem): &(String, String)| json!({ "reason": "FieldValueInvalid", "message": problem, "field": field });
+            let cause = |(field, problem): &(String, String)| {
+                let reason = match problem.starts_with("Required value") {
+                    true => "FieldValueRequired",
+                    false => "FieldValueInvalid",
+                };
+                json!({ "reason": reason, "message": problem, "field": field })
+            };
             details["causes"] = self.causes.iter().map(cause).collect();
         }
         if let Some(seconds) = self.retry_after {

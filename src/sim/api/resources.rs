@@ -177,6 +177,14 @@ pub static POD_METRICS: Resource = Resource {
     ..PLAIN
 };
 
+/// What refusals of scales are about. Scales are parts of workloads, and no resource of their own.
+pub(super) static SCALES: Resource = Resource {
+    group: "autoscaling",
+    plural: "scales",
+    kind: "Scale",
+    ..PLAIN
+};
+
 /// All of them, in the order of discovery.
 pub static RESOURCES: &[&Resource] = &[
     &NAMESPACES,

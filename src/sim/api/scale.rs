@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::admit::negative;
 use super::refusal::Refusal;
-use super::resources::Resource;
+use super::resources::{Resource, SCALES};
 use crate::selector::Selector;
 
 /// The scale of a workload.
@@ -52,7 +52,7 @@ pub(super) fn written(resource: &'static Resource, workload: &Value, wish: &Valu
     };
     if replicas < 0 {
         let cause = ("spec.replicas".to_owned(), negative(replicas));
-        return Err(Refusal::invalid(resource, name, vec![cause]));
+        return Err(Refusal::invalid(&SCALES, name, vec![cause]));
     }
     let mut after = workload.clone();
     after["spec"]["replicas"] = replicas.into();

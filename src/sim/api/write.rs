@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::refusal::Refusal;
-use super::resources::{LEASES, PODS, Resource};
+use super::resources::{EVENTS, LEASES, PODS, Resource};
 use super::store::{Store, seconds};
 use super::target::Part;
 use super::{admit, patch, scale};
@@ -30,9 +30,8 @@ pub(super) fn create(
     let mut object = read(resource, body)?;
     let metadata = fields(&mut object);
     if !metadata["resourceVersion"].as_str().unwrap_or_default().is_empty() {
-        return Err(Refusal::bad_request(
-            "resourceVersion should not be set on objects to be created",
-        ));
+        let message = "resourceVersion should not be set on objects to be created";
+        return Err(Refusal::new(500, "", message));
     }
     in_namespace(metadata, namespace)?;
     name(resource, metadata, store)?;
@@ -69,6 +68,10 @@ pub(super) fn replace(
             "the name of the object does not match the name on the URL",
         ));
     }
+    if made_by_put(resource) && part == Part::Whole && store.get(resource, namespace, name).is_none() {
+        drop_server_fields(fields(&mut wish));
+        return store.create(resource, wish);
+    }
     store.update(resource, namespace, name, |before| {
         let uid = &wish["metadata"]["uid"];
         if !uid.is_null() && *uid != before["metadata"]["uid"] {
@@ -87,7 +90,7 @@ pub(super) fn replace(
         {
             let problem = "Invalid value: 0x0: must be specified for an update";
             let cause = ("metadata.resourceVersion".to_owned(), problem.to_owned());
-            return Err(Refusal::invalid(resource, name, vec![cause]));
+            return Err(Refusal::invalid(resource, name, vec![cause]).called_otherwise());
         }
         changed(resource, part, before, wish)
     })
@@ -144,7 +147,7 @@ pub(super) fn delete(
             let wanted = &options["preconditions"][field];
             if !wanted.is_null() && *wanted != object["metadata"][field] {
                 let why = format!("Precondition failed: {field} in precondition: {wanted}");
-                return Err(Refusal::conflict(resource, name, &why));
+                return Err(Refusal::conflict(resource, name, &why).called_otherwise());
             }
         }
         Ok(())
@@ -171,6 +174,13 @@ pub(super) fn delete(
         details["group"] = resource.group.into();
     }
     Ok(json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details }))
+}
+
+/// What a PUT makes where it is missing.
+///
+/// Source: Kubernetes v1.36 `AllowCreateOnUpdate` of each resource's strategy.
+fn made_by_put(resource: &'static Resource) -> bool {
+    resource == &LEASES || resource == &EVENTS
 }
 
 fn writable(resource: &'static Resource) -> Result<(), Refusal> {

@@ -46,6 +46,13 @@ impl Pointer {
         Some(())
     }
 
+    /// Adds to an object only.
+    pub(super) fn add_field(&self, value: &mut Value, new: Value) -> Option<()> {
+        let (last, parents) = self.0.split_last()?;
+        walk(value, parents)?.as_object_mut()?.insert(last.clone(), new);
+        Some(())
+    }
+
     pub(super) fn remove(&self, value: &mut Value) -> Option<Value> {
         let (last, parents) = self.0.split_last()?;
         match walk(value, parents)? {
