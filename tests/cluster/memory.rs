@@ -58,7 +58,7 @@ impl Stage {
     }
 
     /// Takes the load from `web`; returns when some of its window has passed, and `slow` has grown not long ago.
-    pub async fn into_the_window(&self) -> Instant {
+    pub async fn window_has_begun(&self) -> Instant {
         let quiet = Instant::now();
         self.load.cpu(290);
         // The metrics show it after 20 s.
@@ -118,7 +118,7 @@ async fn killed_in_a_window_and_in_a_period_it_keeps_both_as_if_it_had_lived_on(
     );
     // Both at the same time: they see the same rounds of metrics.
     whole.load.cpu(290);
-    let quiet = stage.into_the_window().await;
+    let quiet = stage.window_has_begun().await;
     let grown = stage.slow.now();
     first.kill();
     let _second = lead(&broken);

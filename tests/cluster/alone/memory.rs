@@ -12,7 +12,7 @@ async fn killed_kube_controller_manager_begins_its_window_anew_and_exceeds_its_p
     let namespace = cluster.namespace("memory").await;
     let stage = Stage::of(&namespace).await;
     stage.web.settles(6, HOLD, seconds(150)).await;
-    let quiet = stage.into_the_window().await;
+    let quiet = stage.window_has_begun().await;
     let grown = stage.slow.now();
     cluster.component("controllers", "kill");
     let restarted = Instant::now();
