@@ -228,17 +228,21 @@ fn remember(
     memory: Memory,
 ) {
     let key = &autoscaler.key;
+    let is_open = wrote == ScaleWriteReport::Unanswered;
     let Ok(scale) = &seen.scale else {
         return cx.held.remember(key, memory, None);
     };
+    if cx.keeper.is_none() && !is_open {
+        return cx.held.remember(key, memory, None);
+    }
     let written = decision.write.as_ref().filter(|_| wrote == ScaleWriteReport::Written);
     let count = written.map_or(scale.spec_replicas, |write| write.to);
     let standing = Standing::new(autoscaler, spec, count);
     // What became of a write settles its intent, if there was one.
     let settles = decision.write.is_some() && spec.behavior.is_some();
-    let counts = cx.keeper.is_some() && (settles || standing.holds_back(&memory));
-    match (&decision.write, wrote) {
-        (Some(write), ScaleWriteReport::Unanswered) => {
+    let counts = settles || standing.holds_back(&memory);
+    match &decision.write {
+        Some(write) if is_open => {
             let intent = Intent {
                 from: write.from,
                 to: write.to,

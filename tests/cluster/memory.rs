@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, Event};
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -148,4 +151,60 @@ async fn killed_in_a_window_and_in_a_period_it_keeps_both_as_if_it_had_lived_on(
     let shortest = stage.shortest_period();
     assert!(shortest >= PERIOD - LATE, "two pods in {shortest:?}: {}", stage.slow);
     println!("web fell {late:?} later than unbroken; slow grew once in {shortest:?} at most");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_that_was_damaged_is_warned_of_and_begun_anew() {
+    let namespace = Cluster::main().await.namespace("damaged").await;
+    let web = Workload::deployment(&namespace, "web", 2);
+    Autoscaler::by_kubectl(&web, &["--cpu-percent=50", "--min=2", "--max=10"]);
+    let lead = || {
+        let place = format!("--leader-elect-resource-namespace={}", namespace.name);
+        let flags = ["--namespace", &namespace.name, &place];
+        Controller::start(&namespace, &namespace.cluster.kubeconfig(), &flags)
+    };
+    let first = lead();
+    let memories = namespace.api::<ConfigMap>();
+    wait_until("memory is stored", seconds(20), async || {
+        let found = memories.get_opt("trimtab-memory-0").await.expect("read the ConfigMap");
+        found.map(drop).ok_or("nothing")
+    })
+    .await;
+    first.kill();
+    // "TTM9": of a version that is not known yet.
+    let future = Patch::Merge(json!({"binaryData": {"memory": "VFRNOQ=="}}));
+    let damaged = memories
+        .patch("trimtab-memory-0", &PatchParams::default(), &future)
+        .await;
+    let damaged = damaged.expect("damage the memory").metadata.resource_version;
+
+    let mut second = lead();
+    let told = wait_until("an Event on the ConfigMap", seconds(30), async || {
+        let fields = "involvedObject.kind=ConfigMap,involvedObject.name=trimtab-memory-0,reason=UnreadableMemory";
+        let events = namespace
+            .api::<Event>()
+            .list(&ListParams::default().fields(fields))
+            .await;
+        let event = events.expect("list Events").items.pop();
+        event.and_then(|event| event.message).ok_or("none")
+    })
+    .await;
+    assert!(told.contains("version '9'"), "{told}");
+    wait_until("it is stored anew", seconds(10), async || {
+        let found = memories.get("trimtab-memory-0").await.expect("read the ConfigMap");
+        match found.metadata.resource_version == damaged {
+            true => Err("as it was damaged"),
+            false => Ok(()),
+        }
+    })
+    .await;
+    let holder = namespace.api::<Lease>().get("trimtab").await.expect("read the Lease");
+    assert!(
+        holder
+            .spec
+            .and_then(|spec| spec.holder_identity)
+            .is_some_and(|who| !who.is_empty())
+    );
+    assert!(second.runs(), "it ended:\n{}", second.log());
+    assert!(second.log().contains("Stored memory is unreadable"), "{}", second.log());
 }

@@ -261,6 +261,22 @@ async fn nothing_to_remember_costs_one_save_a_term() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_window_costs_one_save_a_pass_for_all_that_wait_for_theirs() {
+    let world = World::new(200);
+    let term = lead(&world, "first", None).await;
+    term.scene.until(secs(100)).await;
+    world.double();
+    term.scene.until(secs(160)).await;
+    let falls = world.load(25);
+    let before = world.seen.lock().saves.len();
+    term.scene.until(falls + secs(300)).await;
+    let saves = world.seen.lock().saves.len() - before;
+    assert!((18..=22).contains(&saves), "{saves} saves in 300 s");
+    assert_eq!(records(&world), 200);
+    term.kill();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_clean_stop_saves_what_there_is() {
     let world = World::new(3);
     let first = lead(&world, "first", None).await;
