@@ -334,13 +334,12 @@ mod tests {
             newest: Some(jiff::Timestamp::from_second(1_767_600_000 + sample).unwrap()),
         };
         for (is_running, next) in [(false, at(6)), (true, at(15))] {
-            let mut schedule = schedule(&["a", "slow"]);
+            let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "slow"];
+            let mut schedule = schedule(&names);
             take(&mut schedule, at(0));
             schedule.read(read(1, 0), false);
-            schedule.ended(&key("a"), at(1));
-            if !is_running {
-                schedule.ended(&key("slow"), at(2));
-            }
+            let ended = names.iter().filter(|name| **name != "slow" || !is_running);
+            ended.for_each(|name| schedule.ended(&key(name), at(2)));
             schedule.read(read(5, 0), true);
             schedule.read(read(6, 3), true);
             assert_eq!(schedule.next_due(), next, "running: {is_running}");
