@@ -48,14 +48,15 @@ impl Default for Exports {
 impl Exports {
     /// Counts a pass with its syncs, and forgets the autoscalers that are gone.
     pub fn pass(&self, report: &PassReport) {
-        report.syncs.iter().for_each(|sync| self.sync(sync));
+        self.kubernetes.syncs(&report.syncs);
+        report.syncs.iter().for_each(|sync| self.own.sync(sync));
         self.kubernetes.pass(report);
         self.own.pass(report);
     }
 
     /// Counts a sync.
     pub fn sync(&self, report: &SyncReport) {
-        self.kubernetes.sync(report);
+        self.kubernetes.syncs(std::slice::from_ref(report));
         self.own.sync(report);
     }
 

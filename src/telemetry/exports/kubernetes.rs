@@ -2,12 +2,15 @@
 //!
 //! Source: Kubernetes v1.36 `podautoscaler/monitor/metrics.go`. The library adds `_total` to counters.
 
+use std::hash::Hash;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::{Histograms, seconds};
@@ -38,15 +41,15 @@ struct MetricLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AutoscalerLabels {
-    namespace: String,
-    hpa_name: String,
+    namespace: Arc<str>,
+    hpa_name: Arc<str>,
 }
 
 impl AutoscalerLabels {
     fn of(key: &Key) -> Self {
         Self {
-            namespace: key.namespace.to_string(),
-            hpa_name: key.name.to_string(),
+            namespace: key.namespace.clone(),
+            hpa_name: key.name.clone(),
         }
     }
 }
@@ -103,44 +106,60 @@ impl Kubernetes {
         }
     }
 
-    pub(super) fn sync(&self, report: &SyncReport) {
-        let labels = SyncLabels {
-            action: action(report.action),
-            error: error(report.error),
-        };
-        count(
-            &self.reconciliations,
-            &self.reconciliation_duration,
-            &labels,
-            report.duration,
-        );
-        for metric in &report.metrics {
-            let labels = MetricLabels {
-                action: action(metric.action),
-                error: error(metric.error),
-                metric_type: metric.metric_type,
+    pub(super) fn syncs(&self, reports: &[SyncReport]) {
+        let mut syncs = Counting::of(&self.reconciliations, &self.reconciliation_duration);
+        let mut metrics = Counting::of(&self.metric_computation, &self.metric_computation_duration);
+        for report in reports {
+            let labels = SyncLabels {
+                action: action(report.action),
+                error: error(report.error),
             };
-            count(
-                &self.metric_computation,
-                &self.metric_computation_duration,
-                &labels,
-                metric.duration,
-            );
-        }
-        if let Some(desired) = report.desired_replicas {
-            self.desired_replicas
-                .get_or_create(&AutoscalerLabels::of(&report.key))
-                .set(desired.into());
+            syncs.count(labels, report.duration);
+            for metric in &report.metrics {
+                let labels = MetricLabels {
+                    action: action(metric.action),
+                    error: error(metric.error),
+                    metric_type: metric.metric_type,
+                };
+                metrics.count(labels, metric.duration);
+            }
+            if let Some(desired) = report.desired_replicas {
+                self.desired_replicas
+                    .get_or_create(&AutoscalerLabels::of(&report.key))
+                    .set(desired.into());
+            }
         }
     }
 }
 
-fn count<L>(counters: &Family<L, Counter>, durations: &Histograms<L>, labels: &L, duration: Duration)
-where
-    L: Clone + std::hash::Hash + Eq,
-{
-    counters.get_or_create(labels).inc();
-    durations.get_or_create(labels).observe(duration.as_secs_f64());
+/// Counts what has few different labels, each looked up once.
+struct Counting<'a, L> {
+    counters: &'a Family<L, Counter>,
+    durations: &'a Histograms<L>,
+    known: Vec<(L, Counter, Histogram)>,
+}
+
+impl<'a, L: Clone + Hash + Eq> Counting<'a, L> {
+    fn of(counters: &'a Family<L, Counter>, durations: &'a Histograms<L>) -> Self {
+        Self {
+            counters,
+            durations,
+            known: Vec::new(),
+        }
+    }
+
+    fn count(&mut self, labels: L, duration: Duration) {
+        let place = self.known.iter().position(|(known, ..)| *known == labels);
+        let place = place.unwrap_or_else(|| {
+            let counter = self.counters.get_or_create(&labels).clone();
+            let histogram = self.durations.get_or_create(&labels).clone();
+            self.known.push((labels, counter, histogram));
+            self.known.len() - 1
+        });
+        let (_, counter, histogram) = &self.known[place];
+        counter.inc();
+        histogram.observe(duration.as_secs_f64());
+    }
 }
 
 fn action(action: Action) -> &'static str {
