@@ -1,6 +1,7 @@
 //! An autoscaler's status, as Kubernetes stores it: what the last decision said, and what conclusions build on.
 
 mod read;
+mod text;
 
 use std::sync::Arc;
 

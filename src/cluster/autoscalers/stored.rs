@@ -92,7 +92,8 @@ impl StoredAutoscaler {
 
     /// What was last said; a status that cannot be read is as good as none: it is written anew.
     pub(super) fn status(&self) -> Status {
-        Status::from_stored(&json!({"status": tree(self.status.as_deref())})).unwrap_or_default()
+        let status = self.status.as_deref().map(|text| Status::from_text(text.get()));
+        status.and_then(Result::ok).unwrap_or_default()
     }
 }
 
