@@ -4,20 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::api::Api;
 use super::line::{Between, Line};
 use super::time::VirtualClock;
-use crate::clock::Clock;
 use crate::cluster::client::{ClientSettings, Clients};
-use crate::cluster::events::events;
+use crate::cluster::events::{EventRecorder, events};
+use crate::cluster::lease::{Leadership, Lease, LeaseSettings};
 use crate::cluster::status::budget::StatusBudget;
+use crate::cluster::stored::MemoryStore;
 use crate::cluster::watch::WatchOptions;
 use crate::cluster::watches::Scope;
 use crate::cluster::{Cluster, ClusterOptions};
 use crate::controller::act::{Acting, Hand, Onlooker};
+use crate::controller::keeper::{Circumstances, begin};
 use crate::controller::{Controller, ControllerSettings, Listener};
 use crate::decide;
 use crate::metrics::custom::CustomMetricsSource;
@@ -32,6 +36,13 @@ const STATUS_WRITES_PER_SECOND: f64 = 10.0;
 /// The time limit of a request, as by default.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
 
+/// Where the Lease and the memory are.
+const LEASE_NAMESPACE: &str = "kube-system";
+const LEASE: &str = "trimtab";
+
+/// How often a process that waits for its term looks whether it has come.
+const BETWEEN_TERMS: Duration = Duration::from_secs(1);
+
 /// How a process works.
 #[derive(Clone)]
 pub struct ProcessOptions {
@@ -45,6 +56,11 @@ pub struct ProcessOptions {
     pub onlooker: Option<Onlooker>,
     /// Carries its requests; `None`: they reach the API as they are.
     pub between: Option<Arc<dyn Between>>,
+    /// Who it is in the election of a leader, and with that in the store of memory; `None`: it always leads, and remembers
+    /// nothing of former processes.
+    pub elected_as: Option<String>,
+    /// Is told when a term of leadership begins, before what was stored is read.
+    pub term_begins: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl Default for ProcessOptions {
@@ -61,6 +77,8 @@ impl Default for ProcessOptions {
             streamed_lists: true,
             onlooker: None,
             between: None,
+            elected_as: None,
+            term_begins: None,
         }
     }
 }
@@ -68,8 +86,8 @@ impl Default for ProcessOptions {
 /// A process that runs the controller, put together as `trimtab run` does it, over a simulated API.
 pub struct Process {
     cluster: Arc<Cluster>,
-    controller: Arc<Controller>,
     stop: CancellationToken,
+    /// The controller, the election, the writer of Events.
     tasks: Vec<JoinHandle<()>>,
     line: Line,
 }
@@ -82,79 +100,69 @@ impl Process {
         options: ProcessOptions,
         listener: Arc<dyn Listener>,
     ) -> Self {
-        let ProcessOptions {
-            controller: settings,
-            seed,
-            streamed_lists,
-            onlooker,
-            between,
-        } = options;
-        let line = Line::new(api.clone(), between);
+        let line = Line::new(api.clone(), options.between.clone());
         let clients = Clients::over(
             line.client(),
             &ClientSettings::default(),
             "simulated".to_owned(),
             "default".to_owned(),
         );
-        let guard = GuardSettings {
-            breaker: BreakerSettings::for_passes(settings.sync_period),
-            ..GuardSettings::default()
-        };
-        let metrics = || clients.metrics.clone();
-        let sources = MetricSources {
-            resource: ResourceMetricsSource::new(metrics(), guard, seed),
-            custom: CustomMetricsSource::new(metrics(), guard, settings.sync_period, seed),
-            external: ExternalMetricsSource::new(metrics(), guard, seed),
-            prometheus: None,
-        };
-        let (recorder, events) = events(clients.api.clone());
-        let budget = StatusBudget::new(STATUS_WRITES_PER_SECOND, settings.sync_period);
-        let hand = Hand::Acting(Acting {
-            client: clients.api.clone(),
-            timeout: REQUEST_TIME,
-            recorder,
-            budget: Arc::new(Mutex::new(budget)),
-            leadership: None,
-            onlooker,
-        });
-        let options = ClusterOptions {
+        let cluster_options = ClusterOptions {
             scope: Scope::Cluster,
-            watch: WatchOptions { streamed_lists, seed },
+            watch: WatchOptions {
+                streamed_lists: options.streamed_lists,
+                seed: options.seed,
+            },
             scale_time: REQUEST_TIME,
         };
-        let cluster = Arc::new(Cluster::start(clients, options, CancellationToken::new()));
-        let clock: Arc<dyn Clock> = clock.clone();
-        let controller = Arc::new(Controller::new(
-            cluster.clone(),
-            sources,
-            settings,
-            clock,
-            hand,
-            listener,
+        let cluster = Arc::new(Cluster::start(
+            clients.clone(),
+            cluster_options,
+            CancellationToken::new(),
         ));
-        let stop = CancellationToken::new();
-        let (runs, end, written) = (controller.clone(), stop.clone(), stop.clone());
-        let tasks = vec![
-            tokio::spawn(async move { runs.run(end).await }),
-            tokio::spawn(events.run(written, Duration::from_millis(300))),
-        ];
+        let (recorder, events) = events(clients.api.clone());
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+        let mut tasks = Vec::new();
+        let election = options.elected_as.as_ref().map(|identity| {
+            let settings = LeaseSettings {
+                lease_duration: Duration::from_secs(10),
+                renew_deadline: Duration::from_secs(7),
+                ..LeaseSettings::new(LEASE_NAMESPACE, LEASE, identity)
+            };
+            let (lease, leadership) = Lease::new(clients.leases.clone(), settings, clock.clone());
+            let end = ended.clone();
+            tasks.push(tokio::spawn(async move { lease.run(end).await }));
+            let store = MemoryStore::new(clients.api.clone(), LEASE_NAMESPACE, LEASE, identity, REQUEST_TIME);
+            Election {
+                leadership,
+                store: Arc::new(store),
+            }
+        });
+        let budget = StatusBudget::new(STATUS_WRITES_PER_SECOND, options.controller.sync_period);
+        let terms = Terms {
+            sources: sources(&clients, &options),
+            cluster: cluster.clone(),
+            clock: clock.clone(),
+            recorder,
+            budget: Arc::new(Mutex::new(budget)),
+            election,
+            options,
+            listener,
+        };
+        let until = stop.clone();
+        let writes = ended.clone();
+        tasks.push(tokio::spawn(events.run(writes, Duration::from_millis(300))));
+        // The Lease is given back, and Events are written, after the last term.
+        tasks.push(tokio::spawn(async move {
+            terms.run(&until).await;
+            ended.cancel();
+        }));
         Self {
             cluster,
-            controller,
             stop,
             tasks,
             line,
         }
-    }
-
-    /// The controller of this process.
-    pub fn controller(&self) -> &Controller {
-        &self.controller
-    }
-
-    /// What it knows of the cluster.
-    pub fn cluster(&self) -> &Cluster {
-        &self.cluster
     }
 
     /// Ends it in order, as on SIGTERM.
@@ -177,6 +185,128 @@ impl Process {
             let _ = task.await;
         }
         self.cluster.stop().await;
+    }
+}
+
+/// Where metrics are asked for.
+fn sources(clients: &Clients, options: &ProcessOptions) -> MetricSources {
+    let (period, seed) = (options.controller.sync_period, options.seed);
+    let guard = GuardSettings {
+        breaker: BreakerSettings::for_passes(period),
+        ..GuardSettings::default()
+    };
+    let client = || clients.metrics.clone();
+    MetricSources {
+        resource: ResourceMetricsSource::new(client(), guard, seed),
+        custom: CustomMetricsSource::new(client(), guard, period, seed),
+        external: ExternalMetricsSource::new(client(), guard, seed),
+        prometheus: None,
+    }
+}
+
+/// Who leads, and what outlives a leader.
+struct Election {
+    leadership: watch::Receiver<Leadership>,
+    store: Arc<MemoryStore>,
+}
+
+/// What the controller of each term is made of, as in `commands::run`.
+struct Terms {
+    cluster: Arc<Cluster>,
+    sources: MetricSources,
+    clock: Arc<VirtualClock>,
+    recorder: EventRecorder,
+    budget: Arc<Mutex<StatusBudget>>,
+    election: Option<Election>,
+    options: ProcessOptions,
+    listener: Arc<dyn Listener>,
+}
+
+impl Terms {
+    /// A controller in each term of leadership, until `stop`.
+    async fn run(&self, stop: &CancellationToken) {
+        while stop.run_until_cancelled(self.leads(true)).await.is_some() {
+            if let Some(begins) = &self.options.term_begins {
+                begins();
+            }
+            let Some(controller) = stop.run_until_cancelled(self.controller()).await else {
+                return;
+            };
+            let term = stop.child_token();
+            let over = async {
+                self.leads(false).await;
+                term.cancel();
+                std::future::pending().await
+            };
+            tokio::select! {
+                biased;
+                () = controller.run(term.clone()) => {}
+                () = over => {}
+            }
+            if stop.run_until_cancelled(sleep(BETWEEN_TERMS)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until we lead and all is known, or until we do not lead.
+    async fn leads(&self, wanted: bool) {
+        let Some(election) = &self.election else {
+            return if wanted {
+                self.cluster.ready().await
+            } else {
+                std::future::pending().await
+            };
+        };
+        let mut leadership = election.leadership.clone();
+        loop {
+            let leads = leadership.borrow_and_update().leads(Instant::now());
+            if leads == wanted && (!wanted || self.cluster.is_ready()) {
+                return;
+            }
+            tokio::select! {
+                biased;
+                changed = leadership.changed() => if changed.is_err() && !wanted { return },
+                () = sleep(BETWEEN_TERMS) => {}
+            }
+        }
+    }
+
+    async fn controller(&self) -> Controller {
+        let hand = Hand::Acting(Acting {
+            client: self.cluster.clients.api.clone(),
+            timeout: REQUEST_TIME,
+            recorder: self.recorder.clone(),
+            budget: self.budget.clone(),
+            leadership: self.election.as_ref().map(|election| election.leadership.clone()),
+            onlooker: self.options.onlooker.clone(),
+        });
+        let settings = self.options.controller.clone();
+        let beginning = match &self.election {
+            Some(Election { leadership, store }) => {
+                let circumstances = Circumstances {
+                    clock: self.clock.clone(),
+                    recorder: self.recorder.clone(),
+                    leadership: leadership.clone(),
+                    sync_period: settings.sync_period,
+                };
+                Some(begin(store.clone(), circumstances).await)
+            }
+            None => None,
+        };
+        let (cluster, sources) = (self.cluster.clone(), self.sources.clone());
+        let controller = Controller::new(
+            cluster,
+            sources,
+            settings,
+            self.clock.clone(),
+            hand,
+            self.listener.clone(),
+        );
+        match beginning {
+            Some(beginning) => controller.remembering(beginning),
+            None => controller,
+        }
     }
 }
 

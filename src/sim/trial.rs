@@ -136,7 +136,6 @@ impl<'p> Trial<'p> {
                 if let What::Killed(down) = event.what {
                     process.kill().await;
                     sleep_until(self.began + event.at + down).await;
-                    self.judge.restarted();
                     process = self.start();
                 } else {
                     self.happens(&event.what);
@@ -163,8 +162,10 @@ impl<'p> Trial<'p> {
     fn start(&mut self) -> Process {
         let mut random = Random::named(self.plan.seed, &format!("process {}", self.processes));
         self.processes += 1;
-        let judge = self.judge.clone();
+        let (judge, terms) = (self.judge.clone(), self.judge.clone());
         let options = ProcessOptions {
+            elected_as: Some(format!("process-{}", self.processes)),
+            term_begins: Some(Arc::new(move || terms.term_begins())),
             seed: random.bits(),
             streamed_lists: random.chance(0.7),
             onlooker: Some(Arc::new(move |spec, decision| judge.decided(spec, decision))),

@@ -30,6 +30,12 @@ const WINDOW: Duration = Duration::from_secs(300);
 /// Decisions of an autoscaler that are kept: those of the longest window here, a sync each 5 s at most, and more.
 const DECISIONS: usize = 500;
 
+/// A decision is in the store after this: at the end of the next pass.
+const SAVED_WITHIN: Duration = Duration::from_secs(21);
+
+/// How long what was not saved may be missed: the longest window and the longest period here, and a pass.
+const TROUBLE_COUNTS_FOR: Duration = Duration::from_secs(400);
+
 /// Between the time of a decision and that of its events, at most.
 const SLACK: Duration = Duration::from_millis(200);
 
@@ -66,6 +72,8 @@ struct State {
     scales: usize,
     autoscalers: BTreeMap<Key, Watched>,
     answers: BTreeMap<Source, Duration>,
+    /// When something went wrong last with what memory depends on.
+    memory_troubled: Option<Duration>,
 }
 
 /// One autoscaler.
@@ -74,6 +82,8 @@ struct Watched {
     /// Its specs since their times.
     specs: Vec<(Duration, Value)>,
     decisions: VecDeque<Decided>,
+    /// The count that the first decision ever saw, and when: it counts as recommended.
+    found: Option<(i32, Duration)>,
     /// Writes that the process knows of.
     scaled: Vec<Scaled>,
 }
@@ -108,12 +118,31 @@ impl Judge {
             .push((now, spec.clone()));
     }
 
-    /// The process is a new one, which remembers nothing.
-    pub(super) fn restarted(&self) {
-        for watched in self.state.lock().autoscalers.values_mut() {
-            watched.decisions.clear();
-            watched.scaled.clear();
+    /// A term of leadership begins: what was remembered is read from the store.
+    ///
+    /// What has counted goes on counting, but for what was decided within the last moments of the term before, which may not
+    /// have been saved. Where something went wrong with the store or with writes lately, memory may be lost, and windows and
+    /// policies begin anew.
+    pub(super) fn term_begins(&self) {
+        let now = self.clock.elapsed();
+        let mut state = self.state.lock();
+        let lost = state
+            .memory_troubled
+            .is_some_and(|at| now.saturating_sub(at) < TROUBLE_COUNTS_FOR);
+        for watched in state.autoscalers.values_mut() {
+            if lost {
+                watched.decisions.clear();
+                watched.scaled.clear();
+            } else if let Some(last) = watched.decisions.back().map(|decided| decided.at) {
+                watched.decisions.retain(|decided| decided.at + SAVED_WITHIN < last);
+            }
         }
+    }
+
+    /// Something went wrong with what memory depends on.
+    pub(super) fn memory_troubled(&self) {
+        let now = self.clock.elapsed();
+        self.state.lock().memory_troubled = Some(now);
     }
 
     /// The process has made a decision.
@@ -134,6 +163,7 @@ impl Judge {
         };
         let mut state = self.state.lock();
         let watched = state.autoscalers.entry(spec.key.clone()).or_default();
+        watched.found = watched.found.or(decided.seen.map(|seen| (seen, at)));
         watched.decisions.push_back(decided);
         if watched.decisions.len() > DECISIONS {
             watched.decisions.pop_front();
@@ -143,7 +173,9 @@ impl Judge {
     /// The process asks for something.
     pub(super) fn asked(&self, method: &Method, path: &str) {
         let may_write = (*method == Method::PATCH && (path.ends_with("/scale") || path.ends_with("/status")))
-            || path.contains("/events");
+            || path.contains("/events")
+            || path.starts_with("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases")
+            || path.starts_with("/api/v1/namespaces/kube-system/configmaps");
         if *method != Method::GET && !may_write {
             self.violated(format!("{method} {path} is none of its business"));
         }
@@ -326,17 +358,16 @@ impl Watched {
         wrong
     }
 
-    /// The most that was recommended within a window, and when. What a new process found counts as its first recommendation.
+    /// The most that was recommended within a window, and when. What the first process found counts as its first
+    /// recommendation; where memory was lost since, what is found may count or not.
     fn highest(&self, now: Duration, window: Duration) -> (i32, Duration) {
-        let first = self.decisions.iter().find(|decided| decided.seen.is_some());
-        let found = first.and_then(|first| Some((first.seen?, first.at)));
         let recommended = self
             .decisions
             .iter()
             .filter_map(|decided| Some((decided.recommended?, decided.at)));
         // A recommendation as old as the window does not count any more, and clocks are read some milliseconds apart.
         let within = |at: &Duration| now.saturating_sub(*at) + SLACK < window;
-        let within = recommended.chain(found).filter(|(_, at)| within(at));
+        let within = recommended.chain(self.found).filter(|(_, at)| within(at));
         within.max_by_key(|(count, _)| *count).unwrap_or((0, now))
     }
 }

@@ -17,17 +17,20 @@ pub enum Mutation {
     BeyondMax,
     /// Its writes are lost, and it does not notice.
     WritesNothing,
+    /// What former processes have stored is not there.
+    ForgetsEverything,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::WritesUntested,
         Self::FailureIsZero,
         Self::NoWindow,
         Self::NoPolicies,
         Self::BeyondMax,
         Self::WritesNothing,
+        Self::ForgetsEverything,
     ];
 
     /// Whether it shows in how autoscalers are read.
@@ -48,7 +51,7 @@ impl Mutation {
                 spec["behavior"]["scaleDown"]["policies"] = unlimited;
             }
             Self::BeyondMax => spec["maxReplicas"] = (spec["maxReplicas"].as_i64().unwrap_or(1) + 3).into(),
-            Self::WritesUntested | Self::FailureIsZero | Self::WritesNothing => {}
+            Self::WritesUntested | Self::FailureIsZero | Self::WritesNothing | Self::ForgetsEverything => {}
         }
     }
 }

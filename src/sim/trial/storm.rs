@@ -82,6 +82,10 @@ impl Storm {
         self.judge.asked(request.method(), &path);
         let name = format!("{} {path}", request.method());
         let met = self.met(&name);
+        // What memory depends on: the store, the Lease, and knowing what became of a write.
+        if !met.is_empty() && (path.contains("/configmaps") || path.contains("/leases") || path.ends_with("/scale")) {
+            self.judge.memory_troubled();
+        }
         let (mut lost, mut half, mut garbage) = (false, false, false);
         for what in &met {
             match what {
@@ -125,6 +129,9 @@ impl Storm {
         let mut body = BodyExt::collect(body).await?.to_bytes();
         if class == Class::Metrics && head.status.is_success() {
             body = metrics::through(self, &met, &path, body);
+        }
+        if self.mutation == Some(Mutation::ForgetsEverything) && path.ends_with("/configmaps") && class == Class::Read {
+            body = Bytes::from_static(br#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":[]}"#);
         }
         if self.mutation.is_some_and(Mutation::is_of_specs) && path.ends_with("/horizontalpodautoscalers") {
             body = watches::misread_list(self.mutation, &body);
