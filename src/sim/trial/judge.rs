@@ -16,7 +16,7 @@ use crate::decide::derivation::Branch;
 use crate::sim::api::{AUTOSCALERS, Api, DEPLOYMENTS};
 use crate::sim::time::VirtualClock;
 use crate::spec::{Key, Spec};
-use policies::{Scaled, allowed};
+use policies::{Counts, Scaled, allowed};
 
 /// How long an autoscaler that was edited may still count as it was: watches may be late, and are asked for again after 90 s.
 const EDITS_SEEN_WITHIN: Duration = Duration::from_secs(150);
@@ -84,7 +84,7 @@ struct Watched {
     decisions: VecDeque<Decided>,
     /// The count that the first decision ever saw, and when: it counts as recommended.
     found: Option<(i32, Duration)>,
-    /// Writes that the process knows of.
+    /// Writes, whether the process knows of them or not.
     scaled: Vec<Scaled>,
 }
 
@@ -121,8 +121,8 @@ impl Judge {
     /// A term of leadership begins: what was remembered is read from the store.
     ///
     /// What has counted goes on counting, but for what was decided within the last moments of the term before, which may not
-    /// have been saved. Where something went wrong with the store or with writes lately, memory may be lost, and windows and
-    /// policies begin anew.
+    /// have been saved. Where something went wrong with the store or with writes lately, memory may be lost, so that windows and
+    /// policies begin anew, or it may not.
     pub(super) fn term_begins(&self) {
         let now = self.clock.elapsed();
         let mut state = self.state.lock();
@@ -132,7 +132,10 @@ impl Judge {
         for watched in state.autoscalers.values_mut() {
             if lost {
                 watched.decisions.clear();
-                watched.scaled.clear();
+                watched
+                    .scaled
+                    .iter_mut()
+                    .for_each(|scaled| scaled.counts = Counts::Perhaps);
             } else if let Some(last) = watched.decisions.back().map(|decided| decided.at) {
                 watched.decisions.retain(|decided| decided.at + SAVED_WITHIN < last);
             }
@@ -211,9 +214,12 @@ impl Judge {
         let answers = state.answers.clone();
         let watched = state.autoscalers.entry(key.clone()).or_default();
         let found = watched.check(now, from, to, &answers);
-        if told {
-            watched.scaled.push(Scaled { at: now, from, to });
-        }
+        watched.scaled.push(Scaled {
+            at: now,
+            from,
+            to,
+            counts: if told { Counts::Surely } else { Counts::Perhaps },
+        });
         drop(state);
         found
             .into_iter()

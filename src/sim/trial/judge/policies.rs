@@ -10,10 +10,23 @@ pub(super) struct Scaled {
     pub(super) at: Duration,
     pub(super) from: i32,
     pub(super) to: i32,
+    pub(super) counts: Counts,
+}
+
+/// Whether the process remembers a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counts {
+    Surely,
+    /// It was not told, and finds out by the count or does not; or its memory may be lost. It may take the write for as late as its
+    /// request was given up.
+    Perhaps,
 }
 
 /// A write counts for a policy's period; at its very edge it may count or not, since clocks are read some milliseconds apart.
 const SLACK: Duration = Duration::from_millis(200);
+
+/// A request is given up after this.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(10);
 
 /// Whether the policies of an autoscaler's spec allow a change, after all that was written before.
 ///
@@ -32,23 +45,13 @@ pub(super) fn allowed(spec: &Value, before: &[Scaled], now: Duration, from: i32,
         behavior => {
             let rules = &behavior[if up { "scaleUp" } else { "scaleDown" }];
             let policies = rules["policies"].as_array().map_or(&[][..], Vec::as_slice);
-            let limits = |forgiving| {
-                policies
-                    .iter()
-                    .map(move |policy| limit(policy, before, now, from, up, forgiving))
-            };
-            let choose = |limits: Vec<i64>| match (rules["selectPolicy"].as_str(), up) {
+            let limits = policies.iter().map(|policy| limit(policy, before, now, from, up));
+            let chosen = match (rules["selectPolicy"].as_str(), up) {
                 (Some("Disabled"), _) => Some(i64::from(from)),
-                (Some("Min"), true) | (Some("Max") | None, false) => limits.into_iter().min(),
-                _ => limits.into_iter().max(),
+                (Some("Min"), true) | (Some("Max") | None, false) => limits.min(),
+                _ => limits.max(),
             };
-            let strict = choose(limits(false).collect()).unwrap_or(from.into());
-            let forgiving = choose(limits(true).collect()).unwrap_or(from.into());
-            if up {
-                strict.max(forgiving)
-            } else {
-                strict.min(forgiving)
-            }
+            chosen.unwrap_or(from.into())
         }
     };
     let fits = if up {
@@ -63,16 +66,21 @@ pub(super) fn allowed(spec: &Value, before: &[Scaled], now: Duration, from: i32,
     }
 }
 
-/// How far one policy lets a count go.
-fn limit(policy: &Value, before: &[Scaled], now: Duration, from: i32, up: bool, forgiving: bool) -> i64 {
+/// How far one policy lets a count go at most: what may count or not counts where that allows more.
+fn limit(policy: &Value, before: &[Scaled], now: Duration, from: i32, up: bool) -> i64 {
     let value = policy["value"].as_i64().unwrap_or(0);
     let period = Duration::from_secs(policy["periodSeconds"].as_u64().unwrap_or(0));
-    let period = if forgiving {
-        period.saturating_sub(SLACK)
-    } else {
-        period
+    let counts = |scaled: &&Scaled| {
+        let age = now.saturating_sub(scaled.at);
+        let allows_more = (scaled.to < scaled.from) == up;
+        match (scaled.counts, allows_more) {
+            (Counts::Surely, true) => age < period,
+            (Counts::Surely, false) => age < period.saturating_sub(SLACK),
+            (Counts::Perhaps, true) => age < period + GIVEN_UP_AFTER,
+            (Counts::Perhaps, false) => false,
+        }
     };
-    let within = before.iter().filter(|scaled| now.saturating_sub(scaled.at) < period);
+    let within = before.iter().filter(counts);
     let changed: i64 = within.map(|scaled| i64::from(scaled.to) - i64::from(scaled.from)).sum();
     let at_start = i64::from(from) - changed;
     match (policy["type"] == "Percent", up) {
@@ -101,6 +109,7 @@ mod tests {
             at: at(100),
             from: 2,
             to: 5,
+            counts: Counts::Surely,
         }];
         assert_eq!(allowed(&pods, &written, at(150), 5, 6), Ok(()));
         assert_eq!(
@@ -113,6 +122,13 @@ mod tests {
             allowed(&percent, &written, at(150), 5, 6),
             Err("its policies allow 4".to_owned())
         );
+        let fallen = [Scaled {
+            from: 6,
+            counts: Counts::Perhaps,
+            ..written[0]
+        }];
+        assert_eq!(allowed(&pods, &fallen, at(169), 5, 10), Ok(()), "it may count");
+        assert!(allowed(&pods, &fallen, at(171), 5, 10).is_err());
         assert_eq!(allowed(&percent, &[], at(150), 9, 4), Ok(()));
         assert!(allowed(&percent, &[], at(150), 9, 3).is_err());
         assert!(allowed(&json!({}), &[], at(0), 5, 11).is_err() && allowed(&json!({}), &[], at(0), 1, 4).is_ok());
