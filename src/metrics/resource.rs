@@ -9,6 +9,7 @@ mod freshness;
 mod join;
 mod protobuf;
 mod source;
+mod under_way;
 mod usages;
 
 use std::sync::Arc;

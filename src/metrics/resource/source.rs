@@ -11,6 +11,7 @@ use kube::Client;
 use tokio::time::Instant;
 
 use super::freshness::{Notes, Shown, Subject, newest};
+use super::under_way::{Listed, UnderWay};
 use super::{Labels, NamespaceUsages, PodMetricsReader, Usages, decode};
 use crate::metrics::api::{Answer, Answers, Api};
 use crate::metrics::failure::{MetricsApi, SourceError};
@@ -43,6 +44,7 @@ pub struct ResourceMetricsSource {
     /// Passes begun, and the pass from which on the whole cluster may be asked for again.
     passes: Arc<AtomicU64>,
     cluster_again: Arc<AtomicU64>,
+    under_way: UnderWay,
 }
 
 /// What a pass will ask for.
@@ -75,6 +77,7 @@ impl ResourceMetricsSource {
             api: Api::new(client, MetricsApi::Resource, settings, ANSWER_BYTES, seed),
             passes: Arc::default(),
             cluster_again: Arc::default(),
+            under_way: UnderWay::default(),
         }
     }
 
@@ -191,27 +194,34 @@ struct Asker {
 
 impl Asker {
     async fn cluster(self) -> Result<Arc<Usages>, SourceError> {
-        let asked = Instant::now();
         let outcome = self.list("/apis/metrics.k8s.io/v1beta1/pods".to_owned()).await;
         if matches!(&outcome, Err(error) if error.kind == FailureKind::Forbidden) {
             let again = self.number + 1 + PASSES_AFTER_FORBIDDEN;
             self.source.cluster_again.store(again, Ordering::Relaxed);
         }
-        if let Ok(usages) = &outcome {
-            self.notes.answered(asked, None, |namespace| usages.of(namespace));
-        }
-        outcome.map(Arc::new)
+        let Listed { asked, usages } = outcome?;
+        self.notes.answered(asked, None, |namespace| usages.of(namespace));
+        Ok(usages)
     }
 
     async fn namespace(self, namespace: Arc<str>) -> Result<Arc<NamespaceUsages>, SourceError> {
-        let asked = Instant::now();
-        let usages = self.list(path_of(&namespace)).await?.of(&namespace);
+        let Listed { asked, usages } = self.list(path_of(&namespace)).await?;
+        let usages = usages.of(&namespace);
         self.notes.answered(asked, Some(&namespace), |_| usages.clone());
         Ok(usages)
     }
 
-    async fn list(&self, path: String) -> Result<Usages, SourceError> {
-        self.source.api.guard().ask(self.read(&path)).await
+    async fn list(&self, path: String) -> Result<Listed, SourceError> {
+        let ask = || {
+            let (asker, path) = (self.clone(), path.clone());
+            async move {
+                let asked = Instant::now();
+                let usages = asker.source.api.guard().ask(asker.read(&path)).await?;
+                let usages = Arc::new(usages);
+                Ok(Listed { asked, usages })
+            }
+        };
+        self.source.under_way.list(&path, ask).await
     }
 
     async fn read(&self, path: &str) -> Result<Usages, SourceError> {
@@ -412,6 +422,60 @@ mod tests {
             );
             assert!(failure.message.contains(part), "{}", failure.message);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn passes_that_overlap_share_a_list_until_it_ends() {
+        let (client, asked) = slow_server(Duration::from_secs(8));
+        let source = ResourceMetricsSource::new(client, GuardSettings::default(), 1);
+        let shop: Arc<str> = "shop".into();
+        let ask = async |after: u64| {
+            tokio::time::sleep(Duration::from_secs(after)).await;
+            let pass = begin(&source, &Plan::default());
+            let began = tokio::time::Instant::now();
+            let pods = pass.usages(&shop).await.map(|usages| usages.named("a").count());
+            (pods.unwrap(), began.elapsed().as_secs())
+        };
+        let answers = tokio::join!(ask(0), ask(1), ask(7), ask(9));
+        assert_eq!(answers, ((1, 8), (1, 7), (1, 1), (1, 8)));
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shared_list_that_fails_is_asked_for_again_by_who_came_later_and_one_that_is_given_up_goes_on() {
+        let (client, asked) = slow_server(Duration::from_secs(11));
+        let source = ResourceMetricsSource::new(client, GuardSettings::default(), 1);
+        let shop: Arc<str> = "shop".into();
+        let first = async {
+            let pass = begin(&source, &Plan::default());
+            // The first one has no time any more.
+            tokio::time::timeout(Duration::from_secs(3), pass.usages(&shop)).await
+        };
+        let second = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let began = tokio::time::Instant::now();
+            let outcome = begin(&source, &Plan::default()).usages(&shop).await;
+            (outcome.map(|_| ()).unwrap_err().kind, began.elapsed())
+        };
+        let (first, (kind, took)) = tokio::join!(first, second);
+        assert!(first.is_err());
+        // Nine seconds of the first one's ten, then ten of its own.
+        assert_eq!((kind, took), (FailureKind::TimedOut, Duration::from_secs(19)));
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+
+    /// Answers after so long, and counts the requests.
+    fn slow_server(takes: Duration) -> (Client, Arc<AtomicU64>) {
+        let asked = Arc::new(AtomicU64::new(0));
+        let counted = asked.clone();
+        let service = service_fn(move |_: Request<Body>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async move {
+                tokio::time::sleep(takes).await;
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(list(&["shop"])))))
+            }
+        });
+        (Client::new(service, "default"), asked)
     }
 
     #[tokio::test(start_paused = true)]
