@@ -253,6 +253,8 @@ fn client(settings: &sources::Endpoint, url: &Url, files: &Files) -> Result<Clie
         .user_agent(concat!("trimtab/", env!("CARGO_PKG_VERSION")))
         // A redirect may lead to another host, which must not get our credentials.
         .redirect(redirect::Policy::none())
+        // Packing a large answer takes Prometheus more time than the bytes are worth that it saves.
+        .gzip(false)
         .connect_timeout(CONNECT_TIME.min(settings.timeout))
         .pool_max_idle_per_host(settings.queries_in_flight.get() as usize)
         .default_headers(headers(settings, files)?);
