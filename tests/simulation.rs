@@ -19,6 +19,11 @@ fn number(variable: &str, default: u64) -> u64 {
     }
 }
 
+/// The command that runs one seed.
+fn again(seed: u64) -> String {
+    format!("FIRST={seed} SEEDS=1 cargo test --profile counted --test simulation -- nothing --nocapture")
+}
+
 /// Runs all of them on all cores; gives those that failed.
 fn failures(seeds: &[u64]) -> Vec<(u64, Vec<String>)> {
     let (next, failed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
@@ -28,7 +33,8 @@ fn failures(seeds: &[u64]) -> Vec<(u64, Vec<String>)> {
             .and_then(|at| seeds.get(at))
         {
             let verdict = run(&Plan::new(*seed), None);
-            if !verdict.violations.is_empty() {
+            if let Some(first) = verdict.violations.first() {
+                eprintln!("seed {seed} fails: {first}\n  again: {}", again(*seed));
                 failed
                     .lock()
                     .expect("nobody panics with it")
@@ -65,13 +71,19 @@ fn nothing_that_must_not_happen_does_whatever_goes_wrong() {
         let smallest = shrink(&Plan::new(*seed), None);
         let all: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
         panic!(
-            "{} of {} seeds fail: {all:?}; seed {seed}: {violations:#?}\nwith these events alone: {:#?}\nworkloads: {:#?}",
+            "{} of {} seeds fail: {all:?}; seed {seed} ({}): {violations:#?}\nwith these events alone: {:#?}\nworkloads: {:#?}",
             failed.len(),
             seeds.len(),
+            again(*seed),
             smallest.events,
             smallest.workloads
         );
     }
+    println!(
+        "{} simulated hours hold, {} of them by seeds kept",
+        seeds.len(),
+        kept().len()
+    );
 }
 
 #[test]

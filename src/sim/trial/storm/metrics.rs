@@ -15,6 +15,14 @@ use crate::sim::trial::plan::What;
 
 /// What becomes of an answer of a metrics API.
 pub(super) fn through(storm: &Storm, met: &[&What], path: &str, body: Bytes) -> Bytes {
+    if !met.contains(&&What::MetricsOld) {
+        storm.old_answers.lock().remove(path);
+    }
+    let is_met = |what: &&What| matches!(what, What::MetricsOld | What::MetricsMissing | What::MetricsOdd);
+    // Most answers pass untouched, unread.
+    if !met.iter().any(is_met) {
+        return body;
+    }
     let Ok(mut list) = serde_json::from_slice::<Value>(&body) else {
         return body;
     };
@@ -54,9 +62,6 @@ pub(super) fn through(storm: &Storm, met: &[&What], path: &str, body: Bytes) -> 
             }
             _ => {}
         }
-    }
-    if !met.contains(&&What::MetricsOld) {
-        storm.old_answers.lock().remove(path);
     }
     if touched { Bytes::from(list.to_string()) } else { body }
 }
