@@ -12,6 +12,7 @@
 //! - [`decide`]: the decision, and why
 //! - [`render`]: a decision as others read it
 //! - [`promql`]: which PromQL answers for which metric, and how many questions become few queries
+//! - [`shards`]: which namespaces belong together, and which replica takes which of them
 //! - [`settings`]: the process's validated settings
 //!
 //! Then the outside world, and the loop over it:
@@ -41,6 +42,7 @@ pub mod quantity;
 pub mod render;
 pub mod selector;
 pub mod settings;
+pub mod shards;
 pub mod sim;
 pub mod spec;
 pub mod telemetry;

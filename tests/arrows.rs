@@ -26,6 +26,7 @@ const ROOMS: &[&[&str]] = &[
     &["decide"],
     &["render"],
     &["promql"],
+    &["shards"],
     &["settings"],
     // Below here: the outside world.
     &["clock"],
@@ -40,7 +41,8 @@ const ROOMS: &[&[&str]] = &[
 
 /// The rooms of pure values.
 const CORE: &[&str] = &[
-    "quantity", "duration", "selector", "yaml", "spec", "observe", "memory", "decide", "render", "promql", "settings",
+    "quantity", "duration", "selector", "yaml", "spec", "observe", "memory", "decide", "render", "promql", "shards",
+    "settings",
 ];
 
 /// What core rooms must not name, as paths of identifiers.
