@@ -401,12 +401,20 @@ impl Controller {
             return;
         }
         state.budget_asked = Instant::now();
-        for key in acting.budget.lock().due(Instant::now()) {
+        let due = acting.budget.lock().due(Instant::now());
+        // A sync that runs will offer its own, or let this one wait again.
+        for key in due.into_iter().filter(|key| !state.schedule.is_running(key)) {
             let cx = self.context.clone();
-            state.syncs.spawn(async move {
-                write_waiting(&cx, &key).await;
-                Vec::new()
-            });
+            let waiting = cx.cluster.autoscalers.get(&key).zip(cx.held.take_waiting_status(&key));
+            if let Some((autoscaler, (status, writing))) = waiting {
+                state.syncs.spawn(async move {
+                    if let Hand::Acting(acting) = &cx.hand {
+                        acting.write_status_now(&cx.held, &autoscaler, &status).await;
+                    }
+                    drop(writing);
+                    Vec::new()
+                });
+            }
         }
     }
 
@@ -428,15 +436,6 @@ impl Controller {
 fn go_on(state: &mut Loop, number: u64, key: &Key, sync: Going) {
     let task = state.syncs.spawn(async move { vec![Turn::Ended(sync.await)] });
     state.tasks.insert(task.id(), (number, Arc::new([key.clone()])));
-}
-
-async fn write_waiting(cx: &Context, key: &Key) {
-    let (Hand::Acting(acting), Some(autoscaler)) = (&cx.hand, cx.cluster.autoscalers.get(key)) else {
-        return;
-    };
-    if let Some(status) = cx.held.take_waiting_status(key) {
-        acting.write_status_now(&cx.held, &autoscaler, &status).await;
-    }
 }
 
 #[cfg(test)]

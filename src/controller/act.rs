@@ -113,7 +113,9 @@ impl Acting {
                 (StatusWriteReport::Postponed, None)
             }
             Offer::WriteNow => {
+                held.status_waits(key, None);
                 precedence.scales_written().await;
+                held.late_write_ended(key).await;
                 self.write_status_now(held, autoscaler, status).await
             }
         }

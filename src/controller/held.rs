@@ -1,8 +1,11 @@
 //! What the controller holds of each autoscaler between two syncs.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::selectors::SelectorTable;
 use crate::cluster::autoscalers::{Autoscaler, Origin};
@@ -34,6 +37,8 @@ struct Kept {
     written: Option<(Status, String)>,
     /// A status that waits for the budget.
     waiting: Option<Status>,
+    /// Locked while a status that has waited is being written.
+    late_write: Option<Arc<AsyncMutex<()>>>,
     /// The last status of an autoscaler that has no object to write it to.
     own: Option<Status>,
 }
@@ -242,7 +247,6 @@ impl Held {
     pub(super) fn wrote_status(&self, key: &Key, status: Status, resource_version: String) {
         if let Some(kept) = self.by_key.lock().get_mut(key) {
             kept.written = Some((status, resource_version));
-            kept.waiting = None;
         }
     }
 
@@ -253,8 +257,21 @@ impl Held {
         }
     }
 
-    pub(super) fn take_waiting_status(&self, key: &Key) -> Option<Status> {
-        self.by_key.lock().get_mut(key)?.waiting.take()
+    /// Takes the status that waits, to write it while the guard is held; `None` where there is none, or one is being written.
+    pub(super) fn take_waiting_status(&self, key: &Key) -> Option<(Status, OwnedMutexGuard<()>)> {
+        let mut held = self.by_key.lock();
+        let kept = held.get_mut(key)?;
+        let gate = kept.late_write.get_or_insert_default().clone();
+        let guard = gate.try_lock_owned().ok()?;
+        Some((kept.waiting.take()?, guard))
+    }
+
+    /// Waits until no status that had waited is being written any more, so that a newer one does not come before it.
+    pub(super) async fn late_write_ended(&self, key: &Key) {
+        let gate = self.by_key.lock().get_mut(key).and_then(|kept| kept.late_write.take());
+        if let Some(gate) = gate {
+            _ = gate.lock().await;
+        }
     }
 }
 

@@ -111,6 +111,11 @@ impl Schedule {
         }
     }
 
+    /// Whether the autoscaler is being synced.
+    pub fn is_running(&self, key: &Key) -> bool {
+        self.autoscalers.get(key).is_some_and(|turn| turn.running)
+    }
+
     /// When the next pass begins; one that was brought forward not while a good part of the one before still runs.
     fn next_pass(&self) -> Duration {
         if self.running > self.autoscalers.len() / PART_IN_THE_WAY {

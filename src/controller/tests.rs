@@ -210,6 +210,28 @@ async fn an_api_server_that_is_ten_times_slower_delays_no_pass() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_status_is_written_while_an_older_one_still_is() {
+    let behavior = serde_json::json!({"scaleUp": {"selectPolicy": "Disabled"}});
+    let scene = Scene::over(World::with_behavior(400, behavior), GuardSettings::default(), None);
+    scene.until(secs(100)).await;
+    scene.faults(Faults {
+        write_takes: secs(5),
+        ..Faults::default()
+    });
+    // A small change waits, some are written just before the next pass; and that has a condition to say.
+    let shows = scene.world.load(52);
+    scene.until(shows + secs(10)).await;
+    scene.world.double();
+    scene.until(shows + secs(60)).await;
+    let seen = scene.world.seen.lock();
+    let written = seen.statuses.iter().filter(|at| **at > shows).count();
+    assert!(written > 400, "{written} statuses");
+    assert_eq!(seen.statuses_twice, 0);
+    drop(seen);
+    scene.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_refused_writes_one_pass_is_enough() {
     let scene = Scene::begin(40, GuardSettings::default());
     scene.until(secs(100)).await;

@@ -1,6 +1,6 @@
 //! A made-up cluster for the loop, in virtual time: an API server and a metrics server that can be slow or refuse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -55,6 +55,9 @@ pub(super) struct Written {
 pub(super) struct Seen {
     pub(super) scales: Vec<Written>,
     pub(super) statuses: Vec<Duration>,
+    /// How often a status was written while one of the same autoscaler was.
+    pub(super) statuses_twice: usize,
+    writing: BTreeSet<String>,
     /// When ConfigMaps were written.
     pub(super) saves: Vec<Duration>,
     /// The reasons of Events.
@@ -171,7 +174,11 @@ impl World {
 
     async fn write(&self, path: &str, body: &Bytes) -> (u16, Value) {
         let faults = *self.faults.lock();
+        if !self.seen.lock().writing.insert(path.to_owned()) {
+            self.seen.lock().statuses_twice += usize::from(path.ends_with("/status"));
+        }
         sleep(faults.write_takes + Duration::from_millis(5)).await;
+        self.seen.lock().writing.remove(path);
         if faults.too_many {
             self.seen.lock().refused += 1;
             let status = json!({"kind": "Status", "status": "Failure", "reason": "TooManyRequests", "code": 429,
