@@ -223,11 +223,12 @@ async fn no_status_is_written_while_an_older_one_still_is() {
     scene.until(shows + secs(10)).await;
     scene.world.double();
     scene.until(shows + secs(60)).await;
-    let seen = scene.world.seen.lock();
-    let written = seen.statuses.iter().filter(|at| **at > shows).count();
-    assert!(written > 400, "{written} statuses");
-    assert_eq!(seen.statuses_twice, 0);
-    drop(seen);
+    {
+        let seen = scene.world.seen.lock();
+        let written = seen.statuses.iter().filter(|at| **at > shows).count();
+        assert!(written > 400, "{written} statuses");
+        assert_eq!(seen.statuses_twice, 0);
+    }
     scene.end().await;
 }
 
