@@ -7,6 +7,7 @@
 mod identity;
 mod record;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::wire::{WireError, WireFailure};
 pub use identity::identity;
-use record::{Seen, create, read, replace};
+pub(super) use record::{Seen, list};
+use record::{create, read, replace};
 
 /// The time in which the lease is given back; after it the process ends all the same, and the lease runs out.
 const RELEASE_TIME: Duration = Duration::from_secs(1);
@@ -41,6 +43,8 @@ pub struct LeaseSettings {
     pub renew_deadline: Duration,
     /// Between two tries to renew or to take it; must be shorter than `renew_deadline`.
     pub retry_period: Duration,
+    /// Labels that the Lease has, beside those that others give it.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl LeaseSettings {
@@ -53,6 +57,7 @@ impl LeaseSettings {
             lease_duration: Duration::from_secs(15),
             renew_deadline: Duration::from_secs(10),
             retry_period: Duration::from_secs(2),
+            labels: BTreeMap::new(),
         }
     }
 }
@@ -91,6 +96,12 @@ pub struct Lease {
     /// See [`Leadership::Leading`].
     former: Option<Timestamp>,
     leadership: watch::Sender<Leadership>,
+    /// See [`under`](Self::under).
+    above: Option<watch::Receiver<Leadership>>,
+    /// See [`in_common`](Self::in_common).
+    in_common: bool,
+    /// When `seen` was known last to be as the lease is.
+    current_at: Option<Instant>,
 }
 
 impl Lease {
@@ -107,9 +118,30 @@ impl Lease {
                 seen: None,
                 former: None,
                 leadership,
+                above: None,
+                in_common: false,
+                current_at: None,
             },
             receiver,
         )
+    }
+
+    /// Knows the Lease as somebody saw it before: the time after which it may be taken counts from then.
+    pub(super) fn having_seen(mut self, seen: Option<Seen>) -> Self {
+        self.seen = seen;
+        self
+    }
+
+    /// Leads only where `above` leads, too, and no longer.
+    pub(super) fn under(mut self, above: watch::Receiver<Leadership>) -> Self {
+        self.above = Some(above);
+        self
+    }
+
+    /// The Lease is held by all who have the same identity together; so whoever stops does not give it back.
+    pub(super) fn in_common(mut self) -> Self {
+        self.in_common = true;
+        self
     }
 
     /// Takes the lease when it is free, and renews it. At `stop`, gives it back and ends: cancel that after the last write,
@@ -131,7 +163,7 @@ impl Lease {
             Leadership::Following { .. } => self.settings.renew_deadline,
         };
         match timeout(patience, self.attempt(began)).await {
-            Ok(Ok(leads)) => self.say(leads, began),
+            Ok(Ok(held_since)) => self.say(held_since),
             Ok(Err(error)) => warn!(error = &error as &dyn std::error::Error, "Lease not renewed"),
             Err(_) => warn!(lease = self.settings.name, "Lease not renewed in time"),
         }
@@ -139,33 +171,70 @@ impl Lease {
         self.next_step()
     }
 
-    /// Whether we hold the lease after it.
-    async fn attempt(&mut self, began: Instant) -> Result<bool, WireError> {
+    /// From when on the lease's time counts, if we hold it now: nobody can have seen the renewal earlier.
+    async fn attempt(&mut self, began: Instant) -> Result<Option<Instant>, WireError> {
+        if self.in_common {
+            return self.renew_in_common(began).await;
+        }
         if self.holds() {
             match self.take().await {
                 Err(error) if matches!(error.failure(), WireFailure::Conflict | WireFailure::NotFound) => {}
-                outcome => return outcome.map(|()| true),
+                outcome => return outcome.map(|()| Some(began)),
             }
         }
+        let exists = self.look().await?;
+        match self.take_if_free(exists, began).await {
+            Ok(leads) => Ok(leads.then_some(began)),
+            // Another one was faster; who it was is read at the next try.
+            Err(error) if error.failure() == WireFailure::Conflict => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A lease that we hold with others is renewed where none of them has done so since we looked last.
+    async fn renew_in_common(&mut self, began: Instant) -> Result<Option<Instant>, WireError> {
+        if let Some(renewed) = self.renewed_by_others(began).await? {
+            return Ok(Some(renewed));
+        }
+        match self.take_if_free(self.seen.is_some(), began).await {
+            Ok(leads) => Ok(leads.then_some(began)),
+            Err(error) if error.failure() == WireFailure::Conflict => self.renewed_by_others(began).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks, and gives since when it must have been renewed, if it was: since we last knew that it was not.
+    async fn renewed_by_others(&mut self, began: Instant) -> Result<Option<Instant>, WireError> {
+        let (former, since) = (self.seen.take(), self.current_at.replace(began));
+        let object = read(&self.client, &self.settings).await?;
+        let changed = match (&former, &object) {
+            (Some(former), Some(object)) => !former.is_same(object),
+            _ => false,
+        };
+        self.seen = object.map(|object| Seen::again(former, object, began));
+        Ok(since.filter(|_| changed && self.holds()))
+    }
+
+    /// Reads the lease; whether there is one.
+    async fn look(&mut self) -> Result<bool, WireError> {
         let object = read(&self.client, &self.settings).await?;
         let exists = object.is_some();
         object.into_iter().for_each(|object| self.see(object));
+        Ok(exists)
+    }
+
+    async fn take_if_free(&mut self, exists: bool, began: Instant) -> Result<bool, WireError> {
         // A Lease that someone deleted leaves its holder leading until it notices: its time counts all the same.
         let held_by_another = self.seen.as_ref().is_some_and(|seen| !seen.is_free(Instant::now()));
         if held_by_another && !self.holds() {
             return Ok(false);
         }
-        let outcome = if exists {
-            self.take().await
+        if exists {
+            self.take().await?;
         } else {
-            self.create(began).await
-        };
-        match outcome {
-            Ok(()) => Ok(true),
-            // Another one was faster; who it was is read at the next try.
-            Err(error) if error.failure() == WireFailure::Conflict => Ok(false),
-            Err(error) => Err(error),
+            self.create(began).await?;
         }
+        Ok(true)
     }
 
     /// Writes us into the lease as it was seen.
@@ -203,20 +272,28 @@ impl Lease {
             .is_some_and(|seen| seen.holder() == self.settings.identity)
     }
 
-    fn say(&self, leads: bool, began: Instant) {
+    fn say(&self, held_since: Option<Instant>) {
         let holder = self.seen.as_ref().map(Seen::holder).filter(|holder| !holder.is_empty());
-        let leadership = if leads {
-            // Counted from before the request: nobody can have seen the renewal earlier.
-            Leadership::Leading {
-                until: began + self.settings.renew_deadline,
+        let until = held_since.and_then(|since| self.at_most(since + self.settings.renew_deadline));
+        let leadership = match until {
+            Some(until) => Leadership::Leading {
+                until,
                 former: self.former,
-            }
-        } else {
-            Leadership::Following {
+            },
+            None => Leadership::Following {
                 leader: holder.map(Into::into),
-            }
+            },
         };
         self.announce(leadership);
+    }
+
+    /// Until then, or as long as `above` leads; `None` where that one does not.
+    fn at_most(&self, until: Instant) -> Option<Instant> {
+        match self.above.as_ref().map(|above| above.borrow().clone()) {
+            None => Some(until),
+            Some(Leadership::Leading { until: above, .. }) => Some(until.min(above)),
+            Some(Leadership::Following { .. }) => None,
+        }
     }
 
     fn end_if_over(&self) {
@@ -264,7 +341,7 @@ impl Lease {
     async fn release(&mut self) {
         let was_leading = self.leadership.borrow().leads(Instant::now());
         self.announce(Leadership::Following { leader: None });
-        if !self.holds() && !was_leading {
+        if self.in_common || !self.holds() && !was_leading {
             return;
         }
         let outcome = timeout(RELEASE_TIME, async {
@@ -309,6 +386,56 @@ mod tests {
 
     use super::*;
     use crate::clock::SystemClock;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_under_another_ends_with_it() {
+        let server = Server::default();
+        let settings = LeaseSettings::new("trimtab", "trimtab", "candidate-1");
+        let (above, leads_above) = watch::channel(Leadership::Following { leader: None });
+        let (lease, leadership) = Lease::new(server.client(1), settings, Arc::new(SystemClock));
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(lease.under(leads_above).run(stop.clone()));
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert!(!leadership.borrow().leads(Instant::now()), "above it nobody leads");
+        let until = Instant::now() + Duration::from_secs(6);
+        above.send_replace(Leadership::Leading { until, former: None });
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert!(leadership.borrow().leads(Instant::now()));
+        assert!(!leadership.borrow().leads(until), "however often it is renewed");
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert!(matches!(*leadership.borrow(), Leadership::Following { .. }));
+        stop.cancel();
+        task.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_in_common_is_led_by_all_and_given_back_by_none() {
+        let server = Server::default();
+        let start = |candidate| {
+            let settings = LeaseSettings::new("trimtab", "trimtab", "3 shards");
+            let (lease, leadership) = Lease::new(server.client(candidate), settings, Arc::new(SystemClock));
+            let stop = CancellationToken::new();
+            let task = tokio::spawn(lease.in_common().run(stop.clone()));
+            Candidate { leadership, stop, task }
+        };
+        let (first, second, alone) = (start(1), start(2), server.start(3));
+        for _ in 0..300 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert!(!alone.leads());
+        }
+        assert!(first.leads() && second.leads());
+        first.stop.cancel();
+        first.task.await.unwrap();
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert!(second.leads() && !alone.leads());
+        second.stop.cancel();
+        second.task.await.unwrap();
+        let took = wait(20, &[&alone], || alone.leads()).await;
+        assert!(
+            took > Duration::from_secs(10),
+            "it was not given back, but has run out: {took:?}"
+        );
+    }
 
     /// An API server with room for one Lease.
     #[derive(Clone, Default)]

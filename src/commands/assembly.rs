@@ -1,5 +1,6 @@
 //! From settings to the parts that a command is made of.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
@@ -165,6 +166,7 @@ pub(super) fn lease_settings(settings: &Settings) -> LeaseSettings {
         lease_duration: settings.leader_elect_lease_duration,
         renew_deadline: settings.leader_elect_renew_deadline,
         retry_period: settings.leader_elect_retry_period,
+        labels: BTreeMap::new(),
     }
 }
 

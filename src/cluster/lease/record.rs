@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease as LeaseObject, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Client;
+use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::LeaseSettings;
@@ -15,9 +16,12 @@ use crate::wire::{self, Limits, WireError, WireFailure};
 /// A Lease has some hundred bytes; this leaves room for what others write into its metadata.
 const LEASE_BYTES: usize = 1024 * 1024;
 
+/// A list of 128 Leases, two for each of the most shards, has some 100 KB.
+const LIST_BYTES: usize = 8 * 1024 * 1024;
+
 /// A Lease as it was seen last, and when it was first seen so.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(in crate::cluster) struct Seen {
     object: LeaseObject,
     at: Instant,
 }
@@ -27,8 +31,16 @@ impl Seen {
         Self { object, at }
     }
 
+    /// The same, now that it is seen as `object`: where nobody has written to it, its time goes on.
+    pub(in crate::cluster) fn again(former: Option<Self>, object: LeaseObject, at: Instant) -> Self {
+        match former {
+            Some(former) if former.is_same(&object) => former,
+            _ => Self { object, at },
+        }
+    }
+
     /// Empty where nobody holds it.
-    pub(super) fn holder(&self) -> &str {
+    pub(in crate::cluster) fn holder(&self) -> &str {
         self.spec()
             .and_then(|spec| spec.holder_identity.as_deref())
             .unwrap_or_default()
@@ -40,12 +52,12 @@ impl Seen {
     }
 
     /// When it may be taken, unless it changes before.
-    pub(super) fn ends(&self) -> Instant {
+    pub(in crate::cluster) fn ends(&self) -> Instant {
         let seconds = self.spec().and_then(|spec| spec.lease_duration_seconds).unwrap_or(0);
         self.at + Duration::from_secs(seconds.max(0).unsigned_abs().into())
     }
 
-    pub(super) fn is_free(&self, now: Instant) -> bool {
+    pub(in crate::cluster) fn is_free(&self, now: Instant) -> bool {
         self.holder().is_empty() || now >= self.ends()
     }
 
@@ -65,6 +77,10 @@ impl Seen {
             spec.lease_transitions = Some(spec.lease_transitions.unwrap_or(0).saturating_add(1));
         }
         hold(spec, settings, now);
+        if !settings.labels.is_empty() {
+            let labels = object.metadata.labels.get_or_insert_default();
+            labels.extend(settings.labels.clone());
+        }
         object
     }
 
@@ -99,6 +115,32 @@ pub(super) async fn read(client: &Client, settings: &LeaseSettings) -> Result<Op
     }
 }
 
+/// A list of what matters of Leases.
+#[derive(Deserialize)]
+struct Listed {
+    items: Vec<LeaseObject>,
+}
+
+/// All Leases with the labels that `settings` gives, whatever their names.
+pub(in crate::cluster) async fn list(client: &Client, settings: &LeaseSettings) -> Result<Vec<LeaseObject>, WireError> {
+    let labels: Vec<String> = settings
+        .labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let path = collection_path(settings);
+    let limits = Limits {
+        bytes: LIST_BYTES,
+        ..limits(settings)
+    };
+    let body = wire::get(client, &path, &[("labelSelector", &labels.join(","))], limits).await?;
+    let listed: Listed = serde_json::from_slice(&body).map_err(|error| {
+        let message = format!("the answer is no list of Leases: {error}");
+        WireError::new(format!("GET {path}"), WireFailure::Other, message)
+    })?;
+    Ok(listed.items)
+}
+
 /// Makes the Lease, held by us.
 pub(super) async fn create(
     client: &Client,
@@ -114,6 +156,7 @@ pub(super) async fn create(
     let metadata = ObjectMeta {
         name: Some(settings.name.clone()),
         namespace: Some(settings.namespace.clone()),
+        labels: (!settings.labels.is_empty()).then(|| settings.labels.clone()),
         ..ObjectMeta::default()
     };
     let object = LeaseObject {
