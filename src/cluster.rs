@@ -1,6 +1,7 @@
 //! The Kubernetes API: what is read of it, kept up to date by watches, and what is written to it.
 
 pub mod autoscalers;
+pub mod claims;
 pub mod client;
 pub mod discovery;
 pub mod events;

@@ -130,7 +130,7 @@ impl MemoryStore {
     ///
     /// Why they could not be listed.
     pub async fn list(&self) -> Result<Vec<FoundPart>, WireError> {
-        let selector = format!("{LABEL}={}", self.label());
+        let selector = format!("{LABEL}={}", label_of(&self.lease));
         let limits = Limits {
             time: self.time,
             bytes: MOST_PARTS * OBJECT_BYTES,
@@ -205,7 +205,7 @@ impl MemoryStore {
 
     fn config_map(&self, name: String, part: &Part, bytes: Vec<u8>, version: Option<&str>) -> ConfigMap {
         let labels = [
-            (LABEL.to_owned(), self.label()),
+            (LABEL.to_owned(), label_of(&self.lease)),
             ("app.kubernetes.io/managed-by".to_owned(), "trimtab".to_owned()),
         ];
         let about = format!(
@@ -230,14 +230,15 @@ impl MemoryStore {
         }
     }
 
-    fn label(&self) -> String {
-        match self.lease.len() {
-            0..=MOST_LABEL => self.lease.clone(),
-            _ => format!("{:08x}", uid_mark(&self.lease)),
-        }
-    }
-
     fn collection_path(&self) -> String {
         format!("/api/v1/namespaces/{}/configmaps", self.namespace)
+    }
+}
+
+/// The name of a Lease as the value of a label.
+pub(super) fn label_of(lease: &str) -> String {
+    match lease.len() {
+        0..=MOST_LABEL => lease.to_owned(),
+        _ => format!("{:08x}", uid_mark(lease)),
     }
 }
