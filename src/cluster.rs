@@ -6,6 +6,7 @@ pub mod client;
 pub mod discovery;
 pub mod events;
 pub mod lease;
+mod namespaces;
 pub mod pods;
 pub mod resource;
 pub mod scale;
@@ -14,6 +15,7 @@ mod script;
 pub mod status;
 pub mod stored;
 pub mod targets;
+pub mod territory;
 mod version;
 pub mod watch;
 pub mod watches;
@@ -23,10 +25,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::shards::Sharding;
 use autoscalers::Autoscalers;
 use client::Clients;
 use pods::PodStore;
 use targets::Targets;
+use territory::Territory;
 use watch::{Need, WatchHealth, WatchOptions};
 use watches::{Coverage, Scope, Watches};
 
@@ -53,21 +57,38 @@ pub struct Cluster {
     pub targets: Targets,
     watches: Arc<Watches>,
     watched_pods: Coverage,
+    /// `None`: all of the scope is ours.
+    territory: Option<Arc<Territory>>,
 }
 
 impl Cluster {
     /// Begins to watch, until `stop` is cancelled. Returns at once; see [`ready`](Self::ready).
     pub fn start(clients: Clients, options: ClusterOptions, stop: CancellationToken) -> Self {
-        let ClusterOptions {
-            scope,
-            watch,
-            scale_time,
-        } = options;
-        let watches = Arc::new(Watches::new(clients.watches.clone(), scope, watch, stop));
+        let ClusterOptions { scope, watch, .. } = options.clone();
+        let watches = Watches::new(clients.watches.clone(), scope, watch, stop);
+        Self::over(clients, watches, &options)
+    }
+
+    /// The same of those parts of the scope alone whose shards are [held](Self::hold), of which there are none yet.
+    pub fn start_sharded(
+        clients: Clients,
+        options: ClusterOptions,
+        sharding: Sharding,
+        stop: CancellationToken,
+    ) -> Self {
+        let ClusterOptions { scope, watch, .. } = options.clone();
+        let watches = Watches::of_nothing(clients.watches.clone(), scope, watch, stop);
+        let mut cluster = Self::over(clients, watches, &options);
+        cluster.territory = Some(Territory::start(sharding, &cluster.watches));
+        cluster
+    }
+
+    fn over(clients: Clients, watches: Watches, options: &ClusterOptions) -> Self {
+        let watches = Arc::new(watches);
         let (pods, autoscalers) = (Arc::new(PodStore::default()), Arc::new(Autoscalers::default()));
         watches.start(&autoscalers, Need::Required);
         let watched_pods = watches.start(&pods, Need::Required);
-        let targets = Targets::start(clients.api.clone(), watches.clone(), scale_time);
+        let targets = Targets::start(clients.api.clone(), watches.clone(), options.scale_time);
         Self {
             clients,
             pods,
@@ -75,7 +96,49 @@ impl Cluster {
             targets,
             watches,
             watched_pods,
+            territory: None,
         }
+    }
+
+    /// The namespaces of a shard are ours from now on: they are watched. Nothing happens where there are no shards.
+    pub fn hold(&self, shard: u16) {
+        if let Some(territory) = &self.territory {
+            territory.hold(shard);
+        }
+    }
+
+    /// The namespaces of a shard are ours no longer: what is known of them is forgotten.
+    pub fn give_up(&self, shard: u16) {
+        if let Some(territory) = &self.territory {
+            territory.give_up(shard);
+        }
+    }
+
+    /// Waits until the namespaces of a shard that is held are known, as [`ready`](Self::ready) does for all.
+    pub async fn covers(&self, shard: u16) {
+        if let Some(territory) = &self.territory {
+            territory.covers(shard).await;
+        }
+        self.ready().await;
+    }
+
+    /// Whether what there is in a namespace has been read, where shards come and go. Without shards that is always so once
+    /// the caches [are full](Self::ready).
+    pub fn knows(&self, namespace: &str) -> bool {
+        self.territory.is_none() || self.watched_pods.is_known(namespace)
+    }
+
+    /// How many pods there are in the whole cluster, as far as that can be told: of those that are watched, the shards' part
+    /// stands for the rest.
+    pub fn pods_in_cluster(&self) -> Option<usize> {
+        if *self.scope() != Scope::Cluster {
+            return None;
+        }
+        let watched = self.pods.len();
+        Some(match &self.territory {
+            None => watched,
+            Some(territory) => watched * usize::from(territory.sharding().count()) / territory.held().max(1),
+        })
     }
 
     /// Which namespaces are looked at.

@@ -10,6 +10,7 @@ mod health;
 mod lines;
 mod messages;
 mod pieces;
+mod place;
 mod trouble;
 
 use std::error::Error;
@@ -27,9 +28,11 @@ use crate::wire::protobuf::ProtobufError;
 use crate::wire::{self, Limits, WireFailure};
 use backoff::Backoff;
 use event::{Event, Unreadable, read_message, read_page};
+pub(super) use health::CURRENT;
 use health::Monitor;
 pub use health::{WatchHandle, WatchHealth, WatchTrouble};
 use messages::Messages;
+pub use place::{Part, Place};
 use trouble::Trouble;
 
 /// From the request for a watch to its first byte.
@@ -134,7 +137,7 @@ pub enum Need {
 pub struct Watch<S: Store> {
     client: Client,
     store: Arc<S>,
-    namespace: Option<Arc<str>>,
+    place: Place,
     need: Need,
     monitor: Arc<Monitor>,
     backoff: Backoff,
@@ -160,26 +163,20 @@ enum Listing {
 
 impl<S: Store> Watch<S> {
     /// A watch that fills `store`; nothing happens before [`run`](Self::run).
-    pub fn new(
-        client: Client,
-        store: Arc<S>,
-        namespace: Option<Arc<str>>,
-        need: Need,
-        options: WatchOptions,
-    ) -> (Self, WatchHandle) {
+    pub fn new(client: Client, store: Arc<S>, place: Place, need: Need, options: WatchOptions) -> (Self, WatchHandle) {
         let resource = S::Object::COLLECTION.to_string();
-        let seed = resource.bytes().chain(namespace.iter().flat_map(|n| n.bytes()));
+        let seed = resource.bytes().chain(place.namespace.iter().flat_map(|n| n.bytes()));
         let seed = seed.fold(options.seed, |seed, byte| {
             (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        let monitor = Arc::new(Monitor::new(resource, namespace.clone(), need));
+        let monitor = Arc::new(Monitor::new(resource, place.clone(), need));
         let mut backoff = Backoff::new(seed);
         let (least, most) = WATCH_SECONDS;
         let seconds = (least + (most - least) * backoff.random()).floor().to_string();
         let watch = Self {
             client,
             store,
-            namespace,
+            place,
             need,
             monitor: monitor.clone(),
             backoff,
@@ -260,7 +257,7 @@ impl<S: Store> Watch<S> {
             ("timeoutSeconds", &self.seconds),
         ];
         query.extend_from_slice(more);
-        let target = wire::path_and_query(&S::Object::COLLECTION.path(self.namespace.as_deref()), &query);
+        let target = wire::path_and_query(&S::Object::COLLECTION.path(self.place.namespace.as_deref()), &query);
         let mut request = wire::request(Method::GET, &target, Vec::new())?;
         // Servers from v1.37 on compress each event by itself, of which tower-http would read the first only.
         request
@@ -285,7 +282,7 @@ impl<S: Store> Watch<S> {
             let message = timeout_at(until, messages.next())
                 .await
                 .map_err(|_| Trouble::Silent(LIST_SILENCE))?;
-            match read_message(&message?.ok_or(Trouble::Ended)?) {
+            match read_message(&message?.ok_or(Trouble::Ended)?, self.place.part.as_deref()) {
                 Ok(Event::Applied(object)) => self.store.add(&mut relist, object),
                 Ok(Event::Bookmark {
                     resource_version,
@@ -295,7 +292,7 @@ impl<S: Store> Watch<S> {
                     self.position = Some(resource_version);
                     return Ok(messages);
                 }
-                Ok(Event::Bookmark { .. }) => {}
+                Ok(Event::Bookmark { .. } | Event::Dropped { .. }) => {}
                 Ok(Event::Deleted(_)) => return Err(Trouble::Changes),
                 Ok(Event::Refused(status)) => return Err(Trouble::Refused(status)),
                 Err(error) => self.skip(&error),
@@ -305,7 +302,7 @@ impl<S: Store> Watch<S> {
 
     /// Reads a list page by page; gives its resource version.
     async fn paged_list(&mut self) -> Result<String, Trouble> {
-        let path = S::Object::COLLECTION.path(self.namespace.as_deref());
+        let path = S::Object::COLLECTION.path(self.place.namespace.as_deref());
         let mut relist = S::Relist::default();
         let mut rest = String::new();
         loop {
@@ -318,7 +315,7 @@ impl<S: Store> Watch<S> {
                 }
                 body => body?,
             };
-            let page = read_page(&body).map_err(Trouble::NoList)?;
+            let page = read_page(&body, self.place.part.as_deref()).map_err(Trouble::NoList)?;
             for item in page.items {
                 match item {
                     Ok(object) => self.store.add(&mut relist, object),
@@ -337,7 +334,7 @@ impl<S: Store> Watch<S> {
     }
 
     fn replace(&mut self, relist: S::Relist) {
-        self.store.replace(self.namespace.as_deref(), relist);
+        self.store.replace(self.place.namespace.as_deref(), relist);
         self.monitor.listed();
         self.backoff.reset();
         self.broken_lists = 0;
@@ -358,7 +355,7 @@ impl<S: Store> Watch<S> {
                 let early = begun.elapsed() < SHORTEST_WATCH;
                 return if early { Err(Trouble::Ended) } else { Ok(()) };
             };
-            match read_message::<S::Object>(&message) {
+            match read_message::<S::Object>(&message, self.place.part.as_deref()) {
                 Ok(Event::Applied(object)) => {
                     self.advance(object.resource_version());
                     self.store.apply(object);
@@ -367,7 +364,9 @@ impl<S: Store> Watch<S> {
                     self.advance(object.resource_version());
                     self.store.delete(object);
                 }
-                Ok(Event::Bookmark { resource_version, .. }) => self.advance(&resource_version),
+                Ok(Event::Bookmark { resource_version, .. } | Event::Dropped { resource_version }) => {
+                    self.advance(&resource_version);
+                }
                 Ok(Event::Refused(status)) => return Err(Trouble::Refused(status)),
                 Err(error) => self.skip(&error),
             }
@@ -388,7 +387,7 @@ impl<S: Store> Watch<S> {
         let unreadable = self.monitor.unreadable();
         warn!(
             resource = %S::Object::COLLECTION,
-            namespace = self.namespace.as_deref(),
+            namespace = self.place.namespace.as_deref(),
             unreadable,
             error = error as &dyn Error,
             "An object cannot be read and is left out"
@@ -399,7 +398,7 @@ impl<S: Store> Watch<S> {
         let resource = S::Object::COLLECTION;
         let mut message = trouble.to_string();
         if trouble.is_forbidden() {
-            let place = match &self.namespace {
+            let place = match &self.place.namespace {
                 Some(namespace) => format!("in namespace {namespace} (by a Role there)"),
                 None => "in all namespaces (by a ClusterRole)".to_owned(),
             };
@@ -408,9 +407,9 @@ impl<S: Store> Watch<S> {
         // Too old a resource version is in the nature of watches, a right that is not needed in that of roles.
         let expected = trouble.needs_a_list() || (self.need == Need::Optional && trouble.is_forbidden());
         if self.monitor.failed(trouble.reason(), message.clone()) && !expected {
-            warn!(%resource, namespace = self.namespace.as_deref(), error = message, "Watch failed, trying again");
+            warn!(%resource, namespace = self.place.namespace.as_deref(), error = message, "Watch failed, trying again");
         } else {
-            debug!(%resource, namespace = self.namespace.as_deref(), error = message, "Watch failed, trying again");
+            debug!(%resource, namespace = self.place.namespace.as_deref(), error = message, "Watch failed, trying again");
         }
     }
 }

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use kube::Client;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
 
-use super::watch::{Need, Store, Watch, WatchHandle, WatchHealth, WatchOptions};
+use super::watch::{CURRENT, Need, Place, Store, Watch, WatchHandle, WatchHealth, WatchOptions};
 
 /// Which namespaces are looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,55 +47,194 @@ impl Scope {
         }
     }
 
-    fn places(&self) -> Vec<Option<Arc<str>>> {
+    fn places(&self) -> Vec<Place> {
         match self {
-            Self::Cluster => vec![None],
-            Self::Namespaces(namespaces) => namespaces.iter().cloned().map(Some).collect(),
+            Self::Cluster => vec![Place::default()],
+            Self::Namespaces(namespaces) => namespaces.iter().cloned().map(Place::of).collect(),
         }
     }
 }
 
-/// The watches of one kind: one, or one for each namespace.
+/// The watches of one kind: one, or one for each namespace. They come and go with the shards that are held.
 #[derive(Clone, Default)]
-pub struct Coverage(Arc<[WatchHandle]>);
+pub struct Coverage(Arc<RwLock<Covered>>);
+
+#[derive(Default)]
+struct Covered {
+    running: Vec<Running>,
+    /// Watches that others take the place of, and until when: what they knew is there until the others have listed.
+    former: Vec<(WatchHandle, Instant)>,
+}
+
+struct Running {
+    place: Place,
+    handle: WatchHandle,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
 
 impl Coverage {
     /// Whether what is known of `namespace` is all that there is, and not old: the watch has filled the cache, and is up
     /// but for interruptions of a few seconds.
     pub fn is_current(&self, namespace: &str) -> bool {
-        self.0
-            .iter()
-            .any(|handle| handle.covers(namespace) && handle.is_current())
+        let covered = self.0.read();
+        covered.holds(namespace, WatchHandle::is_current) || covered.held_before(namespace)
+    }
+
+    /// Whether the cache has been filled with what there is in `namespace`, however long ago.
+    pub fn is_known(&self, namespace: &str) -> bool {
+        let covered = self.0.read();
+        covered.holds(namespace, WatchHandle::is_settled) || covered.held_before(namespace)
     }
 
     /// Waits until each watch has filled its cache or, where it is not required, has failed once.
     pub async fn settled(&self) {
-        join_all(self.0.iter().map(WatchHandle::settled)).await;
+        let handles = self.handles();
+        join_all(handles.iter().map(WatchHandle::settled)).await;
+    }
+
+    fn handles(&self) -> Vec<WatchHandle> {
+        self.0
+            .read()
+            .running
+            .iter()
+            .map(|running| running.handle.clone())
+            .collect()
+    }
+}
+
+impl Covered {
+    fn holds(&self, namespace: &str, is_so: impl Fn(&WatchHandle) -> bool) -> bool {
+        let handles = self.running.iter().map(|running| &running.handle);
+        handles
+            .into_iter()
+            .any(|handle| handle.covers(namespace) && is_so(handle))
+    }
+
+    fn held_before(&self, namespace: &str) -> bool {
+        let mut former = self.former.iter();
+        former.any(|(handle, until)| handle.covers(namespace) && Instant::now() < *until)
+    }
+}
+
+/// A kind of object that is watched, with its type forgotten.
+trait AnyKind: Send + Sync {
+    fn coverage(&self) -> &Coverage;
+    fn start(&self, place: &Place) -> Running;
+    /// Drops all that is known of a namespace.
+    fn forget(&self, namespace: &str);
+}
+
+struct Kind<S> {
+    ground: Arc<Ground>,
+    store: Arc<S>,
+    need: Need,
+    coverage: Coverage,
+}
+
+impl<S: Store> AnyKind for Kind<S> {
+    fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+
+    fn start(&self, place: &Place) -> Running {
+        let Ground { client, options, .. } = &*self.ground;
+        let (watch, handle) = Watch::new(client.clone(), self.store.clone(), place.clone(), self.need, *options);
+        let stop = self.ground.stop.child_token();
+        Running {
+            place: place.clone(),
+            handle: handle.clone(),
+            task: self.ground.spawn(watch, handle, stop.clone()),
+            stop,
+        }
+    }
+
+    fn forget(&self, namespace: &str) {
+        self.store.replace(Some(namespace), S::Relist::default());
+    }
+}
+
+/// What all watches stand on.
+struct Ground {
+    client: Client,
+    options: WatchOptions,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    lost: watch::Sender<Option<String>>,
+}
+
+impl Ground {
+    fn spawn<S: Store>(&self, watch: Watch<S>, handle: WatchHandle, stop: CancellationToken) -> JoinHandle<()> {
+        let resource = handle.health().resource;
+        self.keep(format!("the watch of {resource}"), stop, watch.run(), move |message| {
+            handle.ended(message)
+        })
+    }
+
+    /// Runs a task until `stop`; it should not end before.
+    fn keep(
+        &self,
+        what: String,
+        stop: CancellationToken,
+        task: impl Future<Output = ()> + Send + 'static,
+        ended: impl FnOnce(String) + Send + 'static,
+    ) -> JoinHandle<()> {
+        let lost = self.lost.clone();
+        self.tasks.spawn(async move {
+            let run = AssertUnwindSafe(task).catch_unwind();
+            let Some(outcome) = stop.run_until_cancelled(run).await else {
+                return;
+            };
+            let cause = match &outcome {
+                Ok(()) => "it returned",
+                Err(panic) => panic_text(&**panic),
+            };
+            let message = format!("{what} has ended unasked: {cause}");
+            error!(error = message, "A cache is dead");
+            ended(message.clone());
+            lost.send_if_modified(|lost| lost.is_none() && lost.replace(message).is_none());
+        })
     }
 }
 
 /// Starts watches, owns their tasks, and knows how they are.
 pub struct Watches {
-    client: Client,
+    ground: Arc<Ground>,
     scope: Scope,
-    options: WatchOptions,
-    stop: CancellationToken,
-    tasks: TaskTracker,
-    handles: Mutex<Vec<WatchHandle>>,
-    lost: watch::Sender<Option<String>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Where each kind is watched; a kind that is watched from now on, too.
+    places: Vec<Place>,
+    kinds: Vec<Arc<dyn AnyKind>>,
+    /// Kinds that are watched in the whole cluster, wherever the others are.
+    fixed: Vec<Arc<dyn AnyKind>>,
 }
 
 impl Watches {
     /// Watches of `scope` through `client`, until `stop` is cancelled.
     pub fn new(client: Client, scope: Scope, options: WatchOptions, stop: CancellationToken) -> Self {
-        Self {
+        let places = scope.places();
+        let watches = Self::of_nothing(client, scope, options, stop);
+        watches.state.lock().places = places;
+        watches
+    }
+
+    /// Watches within `scope` that begin with no place at all: [`cover`](Self::cover) says where.
+    pub(super) fn of_nothing(client: Client, scope: Scope, options: WatchOptions, stop: CancellationToken) -> Self {
+        let ground = Ground {
             client,
-            scope,
             options,
             stop,
             tasks: TaskTracker::new(),
-            handles: Mutex::default(),
             lost: watch::Sender::new(None),
+        };
+        Self {
+            ground: Arc::new(ground),
+            scope,
+            state: Mutex::default(),
         }
     }
 
@@ -102,61 +243,96 @@ impl Watches {
         &self.scope
     }
 
-    /// Starts to fill `store`, from each place of the scope.
+    /// Starts to fill `store`, from each place.
     pub fn start<S: Store>(&self, store: &Arc<S>, need: Need) -> Coverage {
-        let start_one = |namespace| {
-            let (watch, handle) = Watch::new(self.client.clone(), store.clone(), namespace, need, self.options);
-            self.spawn(watch, handle.clone());
-            handle
-        };
-        let handles: Vec<_> = self.scope.places().into_iter().map(start_one).collect();
-        self.handles.lock().extend(handles.iter().cloned());
-        Coverage(handles.into())
+        let (kind, coverage) = self.kind(store, need);
+        let mut state = self.state.lock();
+        coverage.0.write().running = state.places.iter().map(|place| kind.start(place)).collect();
+        state.kinds.push(kind);
+        coverage
     }
 
-    fn spawn<S: Store>(&self, watch: Watch<S>, handle: WatchHandle) {
-        let (stop, lost) = (self.stop.clone(), self.lost.clone());
-        self.tasks.spawn(async move {
-            let run = AssertUnwindSafe(watch.run()).catch_unwind();
-            let Some(outcome) = stop.run_until_cancelled(run).await else {
-                return;
-            };
-            let cause = match &outcome {
-                Ok(()) => "it returned",
-                Err(panic) => panic_text(&**panic),
-            };
-            let health = handle.health();
-            let message = format!("the watch of {} has ended unasked: {cause}", health.resource);
-            error!(
-                resource = health.resource,
-                namespace = health.namespace.as_deref(),
-                error = cause,
-                "Watch ended"
-            );
-            handle.ended(message.clone());
-            lost.send_if_modified(|lost| lost.is_none() && lost.replace(message).is_none());
-        });
+    /// Starts to fill `store` from the whole cluster, wherever else is looked at.
+    pub(super) fn start_fixed<S: Store>(&self, store: &Arc<S>, need: Need) -> Coverage {
+        let (kind, coverage) = self.kind(store, need);
+        coverage.0.write().running = vec![kind.start(&Place::default())];
+        self.state.lock().fixed.push(kind);
+        coverage
+    }
+
+    /// Runs a task beside the watches, as long as they run.
+    pub(super) fn keep(&self, what: &str, task: impl Future<Output = ()> + Send + 'static) {
+        self.ground
+            .keep(what.to_owned(), self.ground.stop.clone(), task, |_| {});
+    }
+
+    fn kind<S: Store>(&self, store: &Arc<S>, need: Need) -> (Arc<dyn AnyKind>, Coverage) {
+        let coverage = Coverage::default();
+        let kind = Kind {
+            ground: self.ground.clone(),
+            store: store.clone(),
+            need,
+            coverage: coverage.clone(),
+        };
+        (Arc::new(kind), coverage)
+    }
+
+    /// From now on watches these places and no others, and forgets these namespaces. What was known of places that others
+    /// take the place of goes on counting until those have listed, for some seconds at most. To be called by one task alone.
+    pub(super) async fn cover(&self, places: Vec<Place>, forgotten: &[Arc<str>]) {
+        let kinds = {
+            let mut state = self.state.lock();
+            state.places.clone_from(&places);
+            state.kinds.clone()
+        };
+        for kind in kinds {
+            // Two watches of the same would put old things over new ones: the former ends first.
+            let ended = kind.coverage().end_all_but(&places);
+            for running in &ended {
+                running.stop.cancel();
+            }
+            for running in ended {
+                // One that panicked has been told of.
+                let _ = running.task.await;
+            }
+            if !forgotten.is_empty() {
+                kind.coverage().0.write().former.clear();
+                forgotten.iter().for_each(|namespace| kind.forget(namespace));
+            }
+            let mut covered = kind.coverage().0.write();
+            for place in &places {
+                if !covered.running.iter().any(|running| running.place.is(place)) {
+                    covered.running.push(kind.start(place));
+                }
+            }
+        }
     }
 
     /// How each watch is doing, in the order in which they were started.
     pub fn health(&self) -> Vec<WatchHealth> {
-        self.handles.lock().iter().map(WatchHandle::health).collect()
+        self.handles().iter().map(WatchHandle::health).collect()
     }
 
     /// Whether every cache that is needed has been filled.
     pub fn are_ready(&self) -> bool {
-        self.handles.lock().iter().all(WatchHandle::is_settled)
+        self.handles().iter().all(WatchHandle::is_settled)
     }
 
     /// Waits until every cache that is needed by now has been filled.
     pub async fn ready(&self) {
-        let handles: Coverage = Coverage(self.handles.lock().clone().into());
-        handles.settled().await;
+        let handles = self.handles();
+        join_all(handles.iter().map(WatchHandle::settled)).await;
+    }
+
+    fn handles(&self) -> Vec<WatchHandle> {
+        let state = self.state.lock();
+        let kinds = state.fixed.iter().chain(&state.kinds);
+        kinds.flat_map(|kind| kind.coverage().handles()).collect()
     }
 
     /// Waits until a watch has ended unasked, by a panic; says which. The process should stop then: its cache is dead.
     pub async fn lost(&self) -> String {
-        let mut lost = self.lost.subscribe();
+        let mut lost = self.ground.lost.subscribe();
         match lost.wait_for(Option::is_some).await.map(|message| message.clone()) {
             Ok(Some(message)) => message,
             // Neither happens: the sender is ours, and we waited for a message.
@@ -166,9 +342,26 @@ impl Watches {
 
     /// Ends all watches, and waits for their tasks.
     pub async fn stop(&self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.ground.stop.cancel();
+        self.ground.tasks.close();
+        self.ground.tasks.wait().await;
+    }
+}
+
+impl Coverage {
+    /// Takes out the watches of all other places; what they knew counts for some seconds more, if it was current.
+    fn end_all_but(&self, places: &[Place]) -> Vec<Running> {
+        let mut covered = self.0.write();
+        let now = Instant::now();
+        covered.former.retain(|(_, until)| now < *until);
+        let all = std::mem::take(&mut covered.running);
+        let stays = |running: &Running| places.iter().any(|place| place.is(&running.place));
+        let (stay, end): (Vec<_>, Vec<_>) = all.into_iter().partition(stays);
+        covered.running = stay;
+        for running in end.iter().filter(|running| running.handle.is_current()) {
+            covered.former.push((running.handle.clone(), now + CURRENT));
+        }
+        end
     }
 }
 
@@ -238,7 +431,8 @@ mod tests {
     fn a_scope_has_each_namespace_once() {
         assert_eq!(Scope::of(Vec::<&str>::new()), Scope::Cluster);
         let scope = Scope::of(["shop", "bank", "shop"]);
-        assert_eq!(scope.places(), [Some("bank".into()), Some("shop".into())]);
+        let places: Vec<_> = scope.places().into_iter().map(|place| place.namespace).collect();
+        assert_eq!(places, [Some("bank".into()), Some("shop".into())]);
         assert!(scope.covers("shop") && !scope.covers("mill"));
     }
 

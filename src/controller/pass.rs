@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::Context;
-use crate::cluster::pods::PodStore;
-use crate::cluster::watches::Scope;
+use crate::cluster::Cluster;
 use crate::metrics::resource::{Labels, Subject};
 use crate::metrics::sources::{KnownPods, MetricPass, Participant};
 use crate::spec::Key;
@@ -12,10 +11,7 @@ use crate::spec::Key;
 /// The questions of a pass over these autoscalers. Nothing is asked before a sync waits for an answer.
 pub(super) fn questions(cx: &Context, due: &[Key], subject: Option<Subject>) -> Arc<MetricPass> {
     let participants: Vec<Participant> = due.iter().filter_map(|key| participant(cx, key)).collect();
-    let pods = Arc::new(CachedPods {
-        store: cx.cluster.pods.clone(),
-        whole: matches!(cx.cluster.scope(), Scope::Cluster),
-    });
+    let pods = Arc::new(CachedPods(cx.cluster.clone()));
     let answers = cx.sources.pass(&participants, &pods, cx.clock.now());
     answers.watch(subject);
     Arc::new(answers)
@@ -30,26 +26,22 @@ fn participant(cx: &Context, key: &Key) -> Option<Participant> {
 }
 
 /// The pods as their watch shows them.
-struct CachedPods {
-    store: Arc<PodStore>,
-    /// The whole cluster is watched.
-    whole: bool,
-}
+struct CachedPods(Arc<Cluster>);
 
 impl KnownPods for CachedPods {
     fn count_in(&self, namespace: &str) -> usize {
-        self.store.len_of(namespace)
+        self.0.pods.len_of(namespace)
     }
 
     fn count_in_cluster(&self) -> Option<usize> {
-        self.whole.then(|| self.store.len())
+        self.0.pods_in_cluster()
     }
 
     fn has(&self, namespace: &str, name: &str) -> bool {
-        self.store.contains(namespace, name)
+        self.0.pods.contains(namespace, name)
     }
 
     fn each_with_labels(&self, namespace: &str, labels: &Labels, each: &mut dyn FnMut(&str)) {
-        self.store.each_with_labels(namespace, labels, each);
+        self.0.pods.each_with_labels(namespace, labels, each);
     }
 }

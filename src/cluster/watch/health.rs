@@ -7,10 +7,10 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::Need;
+use super::{Need, Place};
 
 /// With a watch down for so long, what it knew counts as old: longer than an API server takes to restart on its own.
-const CURRENT: Duration = Duration::from_secs(10);
+pub(in crate::cluster) const CURRENT: Duration = Duration::from_secs(10);
 
 /// How a watch is doing, at the moment of asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl WatchHandle {
 /// The health of one watch, written by its task and read by everybody.
 pub(super) struct Monitor {
     resource: String,
-    namespace: Option<Arc<str>>,
+    place: Place,
     need: Need,
     state: Mutex<State>,
     /// Changes when the watch becomes ready, or is in trouble for the first time.
@@ -129,11 +129,11 @@ struct State {
 }
 
 impl Monitor {
-    pub(super) fn new(resource: String, namespace: Option<Arc<str>>, need: Need) -> Self {
+    pub(super) fn new(resource: String, place: Place, need: Need) -> Self {
         let progress = watch::Sender::new(Progress::default());
         Self {
             resource,
-            namespace,
+            place,
             need,
             state: Mutex::default(),
             progress,
@@ -184,7 +184,7 @@ impl Monitor {
     }
 
     fn covers(&self, namespace: &str) -> bool {
-        self.namespace.as_deref().is_none_or(|own| own == namespace)
+        self.place.covers(namespace)
     }
 
     /// Everything has been read, and nothing has been wrong for longer than `patience`.
@@ -202,7 +202,7 @@ impl Monitor {
         let state = self.state.lock();
         WatchHealth {
             resource: self.resource.clone(),
-            namespace: self.namespace.clone(),
+            namespace: self.place.namespace.clone(),
             need: self.need,
             ready_for: state.ready_at.map(|at| at.elapsed()),
             heard_ago: state.heard_at.map(|at| at.elapsed()),

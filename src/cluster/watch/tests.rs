@@ -87,7 +87,7 @@ impl Running {
         let (watch, handle) = Watch::new(
             script.client(),
             objects.clone(),
-            Some("shop".into()),
+            Place::of("shop"),
             Need::Required,
             options,
         );

@@ -1,11 +1,15 @@
 //! An event of a watch in protobuf: a bare `WatchEvent` around an object in its envelope.
 
 use super::Event;
-use crate::cluster::watch::{INITIAL_EVENTS_END, ReadProtobuf};
+use crate::cluster::watch::{INITIAL_EVENTS_END, Part, ReadProtobuf};
 use crate::wire::protobuf::{Fields, ProtobufError, object, status};
 
-/// Reads one frame.
-pub(super) fn read_event<T>(frame: &[u8], read: ReadProtobuf<T>) -> Result<Event<T>, ProtobufError> {
+/// Reads one frame; where there is a `part`, only of objects that belong to it.
+pub(super) fn read_event<T>(
+    frame: &[u8],
+    read: ReadProtobuf<T>,
+    part: Option<&Part>,
+) -> Result<Event<T>, ProtobufError> {
     let (mut kind, mut body) = ("", &[][..]);
     for field in Fields::of(frame) {
         let field = field?;
@@ -23,6 +27,11 @@ pub(super) fn read_event<T>(frame: &[u8], read: ReadProtobuf<T>) -> Result<Event
             _ => {}
         }
     }
+    if let (Some(part), "ADDED" | "MODIFIED" | "DELETED") = (part, kind)
+        && let Some(resource_version) = not_ours(object(body)?, part)?
+    {
+        return Ok(Event::Dropped { resource_version });
+    }
     match kind {
         "ADDED" | "MODIFIED" => Ok(Event::Applied(read(object(body)?)?)),
         "DELETED" => Ok(Event::Deleted(read(object(body)?)?)),
@@ -30,6 +39,28 @@ pub(super) fn read_event<T>(frame: &[u8], read: ReadProtobuf<T>) -> Result<Event
         "ERROR" => Ok(Event::Refused(Box::new(status(body)?))),
         _ => Err(ProtobufError::NoEvent),
     }
+}
+
+/// The resource version of an object that is of none of `part`'s namespaces. Servers write its metadata first, so that nothing
+/// else of it is looked at.
+fn not_ours(object: &[u8], part: &Part) -> Result<Option<String>, ProtobufError> {
+    let (mut namespace, mut resource_version) = ("", "");
+    for field in Fields::of(object) {
+        let field = field?;
+        if field.number != 1 {
+            continue;
+        }
+        for field in field.message()? {
+            let field = field?;
+            match field.number {
+                3 => namespace = field.text()?,
+                6 => resource_version = field.text()?,
+                _ => {}
+            }
+        }
+        break;
+    }
+    Ok((!part.keeps(namespace)).then(|| resource_version.to_owned()))
 }
 
 /// An object of which only the metadata counts: resource version and annotations.
@@ -67,12 +98,17 @@ mod tests {
     }
 
     fn event(kind: &str, object: &[u8]) -> Result<Event<String>, ProtobufError> {
+        event_of(kind, object, None)
+    }
+
+    fn event_of(kind: &str, object: &[u8], part: Option<&Part>) -> Result<Event<String>, ProtobufError> {
         let body = [b"k8s\0".to_vec(), field(2, object)].concat();
         let frame = [field(1, kind), field(2, field(1, body))].concat();
-        read_event(&frame, |bytes| {
+        let read = |bytes: &[u8]| {
             let text = std::str::from_utf8(bytes).map_err(|_| ProtobufError::NotText)?;
             Ok(text.to_owned())
-        })
+        };
+        read_event(&frame, read, part)
     }
 
     #[test]
@@ -99,5 +135,24 @@ mod tests {
             };
             assert_eq!((resource_version.as_str(), ends_the_list), ("9", ends));
         }
+    }
+
+    #[test]
+    fn what_belongs_to_others_is_dropped_before_it_is_decoded() {
+        let sharding = crate::shards::Sharding::new(2).unwrap();
+        let part = Part::new(sharding, [sharding.shard_of("shop")].into());
+        let other = ["a", "default", "bank"]
+            .into_iter()
+            .find(|namespace| !part.keeps(namespace));
+        let other = other.expect("three names are not all of one shard");
+        // The second field cannot be read as text, which is all that the reader here wants.
+        let object = |namespace: &str| {
+            let metadata = [field(1, "web"), field(3, namespace), field(6, "7")].concat();
+            [field(1, metadata), field(2, b"\xff")].concat()
+        };
+        let dropped = event_of("MODIFIED", &object(other), Some(&part)).unwrap();
+        assert!(matches!(dropped, Event::Dropped { resource_version } if resource_version == "7"));
+        let ours = event_of("MODIFIED", &object("shop"), Some(&part));
+        assert!(matches!(ours, Err(ProtobufError::NotText)), "ours is decoded");
     }
 }
