@@ -11,6 +11,7 @@ pub mod pass;
 pub mod report;
 pub mod schedule;
 pub mod selectors;
+pub mod shards;
 pub mod sync;
 
 mod batch;
@@ -33,7 +34,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::cluster::Cluster;
-use crate::cluster::autoscalers::Change;
+use crate::cluster::autoscalers::{Change, Share};
 use crate::decide;
 use crate::memory::Memory;
 use crate::memory::stored::Record;
@@ -89,6 +90,8 @@ pub(crate) struct Context {
     pub settings: ControllerSettings,
     pub clock: Arc<dyn Clock>,
     pub hand: Hand,
+    /// The autoscalers to decide for.
+    share: Share,
     held: Held,
     /// `None`: memory ends with this controller.
     keeper: Option<Keeper>,
@@ -140,12 +143,14 @@ impl Controller {
         listener: Arc<dyn Listener>,
     ) -> Self {
         let places = Places::new(settings.concurrent_syncs);
+        let share = Share::of_all(cluster.autoscalers.clone());
         let context = Context {
             cluster,
             sources,
             settings,
             clock,
             hand,
+            share,
             held: Held::default(),
             keeper: None,
             places,
@@ -156,6 +161,13 @@ impl Controller {
             listener,
             former: Mutex::default(),
         }
+    }
+
+    /// Decides for these autoscalers alone. To be said before anything else.
+    pub fn for_share(mut self, share: Share) -> Self {
+        let context = Arc::get_mut(&mut self.context).expect("nobody else has it before it runs");
+        context.share = share;
+        self
     }
 
     /// Begins with the memory of a former leader, and keeps its own in the same store. To be said before anything else.
@@ -173,7 +185,7 @@ impl Controller {
 
     /// What was said last about an autoscaler; `None` where there is none of this name.
     pub fn status(&self, key: &Key) -> Option<Status> {
-        let autoscaler = self.context.cluster.autoscalers.get(key)?;
+        let autoscaler = self.context.share.get(key)?;
         Some(self.context.held.status_of(&autoscaler))
     }
 
@@ -185,8 +197,8 @@ impl Controller {
             return;
         }
         // What has appeared so far is taken in as it stands, not once more as changes.
-        let _ = cx.cluster.autoscalers.changes().now_or_never();
-        let keys = cx.cluster.autoscalers.keys();
+        let _ = cx.share.changes().now_or_never();
+        let keys = cx.share.keys();
         keys.iter().for_each(|key| cx.held.appeared(key));
         let Some(keeper) = &cx.keeper else {
             self.sync_until(stop, keys).await;
@@ -223,7 +235,7 @@ impl Controller {
         };
         let cx = &self.context;
         for (key, record) in records {
-            if let Some(autoscaler) = cx.cluster.autoscalers.get(&key) {
+            if let Some(autoscaler) = cx.share.get(&key) {
                 cx.held.recollect(&autoscaler, record, last_alive);
             }
         }
@@ -260,7 +272,7 @@ impl Controller {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                changes = cx.cluster.autoscalers.changes() => self.take_in(&mut state, changes),
+                changes = cx.share.changes() => self.take_in(&mut state, changes),
                 Some(ended) = state.syncs.join_next_with_id() => {
                     self.ended(&mut state, ended);
                     // In a pass they end by the hundred.
@@ -307,7 +319,7 @@ impl Controller {
             longest_interval: due.longest_interval,
             missed: due.missed,
             autoscalers: state.schedule.len(),
-            invalid: self.context.cluster.autoscalers.invalid(),
+            invalid: self.context.share.invalid(),
             gone: std::mem::take(&mut state.gone),
             ..PassReport::default()
         };

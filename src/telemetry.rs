@@ -4,12 +4,15 @@ pub mod exports;
 pub mod health;
 pub mod logs;
 pub mod server;
+mod shards;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::cluster::claims::ClaimHealth;
 use crate::cluster::events::EventCounts;
 use crate::cluster::stored::MemoryCounts;
 use crate::cluster::watch::WatchHealth;
@@ -19,6 +22,7 @@ use crate::manifests::follow::FolderHealth;
 use crate::metrics::guard::SourceHealth;
 use exports::Exports;
 use health::{Pulse, Verdict};
+use shards::Shards;
 
 /// How the process's parts are doing at the moment of asking.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +31,8 @@ pub struct Vitals {
     pub watches: Vec<WatchHealth>,
     /// Whether this process decides; `None` where there is no election, and it does.
     pub leads: Option<bool>,
+    /// The shards that it decides for; `None` where there are none.
+    pub shards: Option<ClaimHealth>,
     /// What became of the Events so far.
     pub events: EventCounts,
     /// The metric sources.
@@ -64,6 +70,7 @@ pub struct Telemetry {
     exports: Exports,
     pulse: Pulse,
     vitals: Box<dyn Fn() -> Vitals + Send + Sync>,
+    shards: Mutex<Shards>,
 }
 
 impl Telemetry {
@@ -74,6 +81,7 @@ impl Telemetry {
             exports: Exports::default(),
             pulse: Pulse::new(stuck_after, Instant::now()),
             vitals: Box::new(vitals),
+            shards: Mutex::default(),
         })
     }
 
@@ -85,7 +93,8 @@ impl Telemetry {
 
     /// Whether the process works: it should be restarted where not.
     pub fn alive(&self) -> Verdict {
-        self.pulse.verdict(Instant::now())
+        let last_of_shards = self.shards.lock().last_beat();
+        self.pulse.verdict(Instant::now(), last_of_shards)
     }
 
     /// Whether the process knows enough to decide.

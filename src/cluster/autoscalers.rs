@@ -2,13 +2,14 @@
 
 mod changes;
 mod filed;
+mod share;
 mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
 use super::watch::Store;
@@ -18,6 +19,7 @@ use crate::spec::{Key, Spec, SpecError};
 pub use changes::Change;
 use changes::{Changes, What};
 pub use filed::first_status;
+pub use share::Share;
 pub use stored::StoredAutoscaler;
 
 /// One autoscaler, as its watch or its file last showed it.
@@ -65,6 +67,8 @@ impl fmt::Display for Origin {
 pub struct Autoscalers {
     known: RwLock<Known>,
     changes: Changes,
+    /// Shares that are told of their own changes; as many as there are shards, at most.
+    shares: Mutex<Vec<Weak<share::Part>>>,
 }
 
 #[derive(Default)]
@@ -110,6 +114,35 @@ impl Autoscalers {
         known.in_force.values().filter(|known| known.spec.is_err()).count()
     }
 
+    fn invalid_among(&self, is_wanted: impl Fn(&Key) -> bool) -> usize {
+        let known = self.known.read();
+        let invalid = known.in_force.iter().filter(|(_, known)| known.spec.is_err());
+        invalid.filter(|(key, _)| is_wanted(key)).count()
+    }
+
+    /// From now on tells a share of its changes.
+    fn tell(&self, part: &Arc<share::Part>) {
+        let mut shares = self.shares.lock();
+        shares.retain(|share| share.strong_count() > 0);
+        shares.push(Arc::downgrade(part));
+    }
+
+    /// How many shares are told.
+    #[cfg(test)]
+    fn told(&self) -> usize {
+        self.shares.lock().len()
+    }
+
+    /// Notes a change, for whoever takes those of all, and for the share that it belongs to.
+    fn note(&self, key: &Key, what: What) {
+        self.changes.add(key, what);
+        for part in self.shares.lock().iter().filter_map(Weak::upgrade) {
+            if part.has(key) {
+                part.changes.add(key, what);
+            }
+        }
+    }
+
     /// Waits for changes, and takes all that there are: at most one for each autoscaler, sorted by key.
     ///
     /// For one taker; none is lost where the future is dropped before it is done. Each autoscaler that is there at the start is a change.
@@ -126,7 +159,7 @@ impl Autoscalers {
             Some(former) if former.wish != autoscaler.wish => What::SpecChanged,
             Some(_) => What::StatusOnly,
         };
-        self.changes.add(&key, what);
+        self.note(&key, what);
         if let (true, Some(manifest)) = (
             former.is_some_and(|former| former.is_filed()),
             known.manifests.get(&key),
@@ -141,7 +174,7 @@ impl Autoscalers {
         let is_object = known.in_force.get(key).is_some_and(|known| !known.is_filed());
         if is_object && !self.unshadow(known, key) {
             known.in_force.remove(key);
-            self.changes.add(key, What::Deleted);
+            self.note(key, What::Deleted);
         }
     }
 }

@@ -39,6 +39,11 @@ const LABEL: &str = "trimtab.dev/shards-of";
 /// A shard that is free for so many retry periods was not taken by whoever should have: anybody takes it.
 const OVERDUE: u32 = 3;
 
+/// The name of the Lease of a shard, beside the one of this name.
+pub fn lease_of_shard(name: &str, shard: u16) -> String {
+    format!("{name}-shard-{shard}")
+}
+
 /// What a process holds, for those who ask how it goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClaimHealth {

@@ -3,6 +3,7 @@
 //! A write says which version it replaces, so that of two processes that both believe to lead only one can write.
 
 use std::collections::BTreeMap;
+use std::iter::Sum;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -55,6 +56,17 @@ pub struct MemoryCounts {
     pub bytes: u64,
     /// Counts written although what they do to policies could not be saved before.
     pub unsaved_writes: u64,
+}
+
+impl Sum for MemoryCounts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, counts| Self {
+            saved: sum.saved + counts.saved,
+            failed: sum.failed + counts.failed,
+            bytes: sum.bytes + counts.bytes,
+            unsaved_writes: sum.unsaved_writes + counts.unsaved_writes,
+        })
+    }
 }
 
 /// One part as it was found.

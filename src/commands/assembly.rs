@@ -10,6 +10,7 @@ use kube::Client;
 
 use super::Failure;
 use crate::cluster::ClusterOptions;
+use crate::cluster::claims::lease_of_shard;
 use crate::cluster::client::{ClientSettings, Clients, RequestRate, Source};
 use crate::cluster::lease::{LeaseSettings, identity};
 use crate::cluster::stored::MemoryStore;
@@ -167,6 +168,14 @@ pub(super) fn lease_settings(settings: &Settings) -> LeaseSettings {
         renew_deadline: settings.leader_elect_renew_deadline,
         retry_period: settings.leader_elect_retry_period,
         labels: BTreeMap::new(),
+    }
+}
+
+/// The Lease of a shard, beside the one that all have in common.
+pub(super) fn lease_of(lease: &LeaseSettings, shard: u16) -> LeaseSettings {
+    LeaseSettings {
+        name: lease_of_shard(&lease.name, shard),
+        ..lease.clone()
     }
 }
 

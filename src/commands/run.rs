@@ -5,6 +5,7 @@ mod dry;
 mod files;
 mod manifests;
 mod pages;
+mod shards;
 mod terms;
 mod work;
 
@@ -60,23 +61,30 @@ pub(super) async fn execute(matches: ArgMatches, variables: Vec<(String, String)
         "Starting"
     );
 
-    let cluster = Arc::new(Cluster::start(
-        clients,
-        assembly::cluster_options(&settings),
-        CancellationToken::new(),
-    ));
+    let options = assembly::cluster_options(&settings);
+    let cluster = Arc::new(match settings.sharding() {
+        None => Cluster::start(clients, options, CancellationToken::new()),
+        Some(sharding) => Cluster::start_sharded(clients, options, sharding, CancellationToken::new()),
+    });
     let (printer, printing) = dry::printer(settings.output, stop.clone());
     let mut beside = Beside::default();
     let folder = folder.map(|folder| manifests::follow(folder, &cluster, &mut beside));
     let files = files::follow(files, sources.prometheus.clone(), &mut beside);
-    let work = Work::new(&settings, &cluster, sources, (folder, files), printer, &mut beside);
+    let work = Arc::new(Work::new(
+        &settings,
+        &cluster,
+        sources,
+        (folder, files),
+        printer,
+        &mut beside,
+    ));
     if let Some(listener) = listener {
         let router = server::router(work.telemetry.clone()).merge(pages::router(work.current.clone()));
         beside.start("the server of /metrics", |end| server::serve(listener, router, end));
     }
 
     let lost = tokio::select! {
-        () = terms::run(&work, &stop) => None,
+        () = decide(&work, &stop) => None,
         lost = cluster.lost() => Some(lost),
         lost = beside.lost() => Some(format!("{lost} has ended unasked")),
     };
@@ -93,5 +101,13 @@ pub(super) async fn execute(matches: ArgMatches, variables: Vec<(String, String)
             error!(error = lost, "Stopped");
             Err(anyhow::Error::msg(lost).into())
         }
+    }
+}
+
+/// Decides until `stop`: for all namespaces in turn with other processes, or for shards of them beside others.
+async fn decide(work: &Arc<Work>, stop: &CancellationToken) {
+    match work.shards {
+        Some(_) => shards::run(work, stop).await,
+        None => terms::run(work, stop).await,
     }
 }

@@ -67,9 +67,13 @@ pub(super) struct Begun {
     pub turn: u64,
 }
 
-/// Syncs one autoscaler; `None` where it is gone.
+/// Syncs one autoscaler; `None` where it is gone, or where nobody could tell what there is around it.
 pub(super) async fn sync(cx: &Context, answers: &MetricPass, key: &Key, begun: Begun) -> Option<SyncReport> {
     let autoscaler = cx.cluster.autoscalers.get(key)?;
+    if !cx.cluster.knows(&key.namespace) {
+        debug!(hpa = %key, "Not synced: the pods of its namespace are not known yet");
+        return None;
+    }
     let mut report = match &autoscaler.spec {
         Ok(spec) => sync_valid(cx, answers, &autoscaler, spec, begun).await,
         Err(problem) => cannot_decide(cx, &autoscaler, reasons::INVALID_SPEC, &problem.to_string()).await,

@@ -17,6 +17,7 @@ use super::mistake::Mistakes;
 use super::sources::{Sources, Url};
 use super::value::{Folder, Format, Limit, Listen, LogFilter, Value};
 use crate::decide;
+use crate::shards::Sharding;
 
 const fn any<T: Value>() -> Limit<T> {
     Limit {
@@ -32,6 +33,10 @@ const ABOVE_ZERO: Limit<Duration> = Limit {
 const WHOLE_SECONDS: Limit<Duration> = Limit {
     allowed: "whole seconds, at least 1s",
     holds: |d| d.as_secs() >= 1 && d.subsec_nanos() == 0,
+};
+const SHARDS: Limit<NonZeroU32> = Limit {
+    allowed: "a number from 1 to 64",
+    holds: |n| u16::try_from(n.get()).is_ok_and(|n| Sharding::new(n).is_some()),
 };
 const NOT_NEGATIVE: Limit<f64> = Limit {
     allowed: "a number of at least 0",
@@ -236,6 +241,15 @@ settings! {
         /// Time between two tries to renew or take the Lease; the renew deadline is longer than 1.2 of it.
         leader_elect_retry_period: Duration = "2s", ABOVE_ZERO;
 
+        /// How many shards the namespaces are spread over, each with a Lease of its own, so that several replicas decide at
+        /// the same time.
+        ///
+        /// Replicas share the shards out among them, take those of a dead one over within the lease duration, and keep in
+        /// memory what belongs to their own. With 1, one replica decides for all. Each replica must have the same number: one
+        /// with another waits until the others have ended. Without effect in a dry run. Needs rights to list Leases and to
+        /// list and watch namespaces: see `manifests/shards`.
+        shards: NonZeroU32 = "1", SHARDS;
+
         /// The Lease's name.
         leader_elect_resource_name: String = "trimtab", any();
 
@@ -264,6 +278,12 @@ impl Settings {
             None => endpoints.keys().next()?,
         };
         Some(name.clone())
+    }
+
+    /// The shards that this process takes part in; `None` where one process decides for all.
+    pub fn sharding(&self) -> Option<Sharding> {
+        let shards = u16::try_from(self.shards.get()).ok().filter(|shards| *shards > 1)?;
+        (self.leader_elect && !self.dry_run).then(|| Sharding::new(shards))?
     }
 
     /// The part that decisions are made by.

@@ -36,6 +36,15 @@ pub(super) fn check(effective: &Effective, mistakes: &mut Mistakes) {
             );
         }
     }
+    if settings.shards.get() > 1 && !settings.leader_elect {
+        clash(
+            effective,
+            mistakes,
+            ("shards", &settings.shards.to_string()),
+            "needs leader-elect, or every replica would decide for every shard:",
+            ("leader-elect", "false"),
+        );
+    }
     if settings.compare && !settings.dry_run {
         clash(
             effective,

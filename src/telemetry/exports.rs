@@ -78,6 +78,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::cluster::claims::ClaimHealth;
     use crate::cluster::events::EventCounts;
     use crate::cluster::stored::MemoryCounts;
     use crate::cluster::watch::{Need, WatchHealth, WatchTrouble};
@@ -207,6 +208,11 @@ mod tests {
                 lists: 4,
             }],
             leads: Some(true),
+            shards: Some(ClaimHealth {
+                shards: 2,
+                held: vec![1],
+                ..ClaimHealth::default()
+            }),
             events: EventCounts {
                 written: 5,
                 spared: 4,
@@ -261,6 +267,8 @@ mod tests {
                 "trimtab_manifest_problems 1",
                 r#"trimtab_changed_files{file="configuration"} 1"#,
                 "trimtab_leads 1",
+                r#"trimtab_shard_held{shard="0"} 0"#,
+                r#"trimtab_shard_held{shard="1"} 1"#,
                 "trimtab_decision_panics_total 0",
                 r#"trimtab_events_total{outcome="spared"} 4"#,
                 r#"trimtab_memory_saves_total{outcome="failed"} 1"#,

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::Vitals;
+use crate::cluster::claims::ClaimHealth;
 use crate::cluster::watch::{Need, WatchHealth};
 use crate::manifests::follow::FolderHealth;
 use crate::metrics::guard::{GuardCounts, SourceHealth, Trouble};
@@ -79,9 +80,10 @@ impl Pulse {
         *self.last.lock() = now;
     }
 
-    /// Whether the last beat is recent.
-    pub fn verdict(&self, now: Instant) -> Verdict {
-        let silent = now.saturating_duration_since(*self.last.lock());
+    /// Whether the last beat is recent, and that of the loops of shards, if there are any.
+    pub fn verdict(&self, now: Instant, of_shards: Option<Instant>) -> Verdict {
+        let last = *self.last.lock();
+        let silent = now.saturating_duration_since(of_shards.map_or(last, |of_shards| of_shards.min(last)));
         let problem = (silent > self.stuck_after)
             .then(|| format!("the controller's loop has not gone round for {} s", silent.as_secs()));
         Verdict {
@@ -106,6 +108,11 @@ pub fn ready(vitals: &Vitals) -> Verdict {
         remark: None,
     });
     let mut checks: Vec<Check> = checks.collect();
+    checks.extend(vitals.shards.iter().map(|shards| Check {
+        name: "shards".to_owned(),
+        problem: None,
+        remark: remark_on_shards(shards),
+    }));
     if checks.is_empty() {
         checks.push(Check {
             name: "watches".to_owned(),
@@ -134,6 +141,18 @@ pub fn ready(vitals: &Vitals) -> Verdict {
         remark: file.remark.clone(),
     }));
     Verdict { checks }
+}
+
+/// One that waits is ready: it is there to take over, and a rollout that changes the number of shards must be able to go on.
+fn remark_on_shards(shards: &ClaimHealth) -> Option<String> {
+    match (&shards.shut_out, shards.held.as_slice(), shards.seated) {
+        (Some(leader), ..) => Some(format!(
+            "waiting: {leader:?} holds the Lease, and this process counts {} shards",
+            shards.shards
+        )),
+        (None, [], false) => Some("standing by: as many other replicas run as there are shards".to_owned()),
+        _ => None,
+    }
 }
 
 fn remark_on(health: &SourceHealth) -> Option<String> {
@@ -204,10 +223,10 @@ mod tests {
     fn a_loop_that_stands_still_is_not_alive() {
         let now = Instant::now();
         let pulse = Pulse::new(seconds(60), now);
-        assert!(pulse.verdict(now + seconds(60)).is_good());
-        assert!(!pulse.verdict(now + seconds(61)).is_good());
+        assert!(pulse.verdict(now + seconds(60), None).is_good());
+        assert!(!pulse.verdict(now + seconds(61), None).is_good());
         pulse.beat(now + seconds(61));
-        assert!(pulse.verdict(now + seconds(100)).is_good());
+        assert!(pulse.verdict(now + seconds(100), None).is_good());
     }
 
     #[test]
@@ -318,6 +337,42 @@ mod tests {
         assert_eq!(
             ready(&vitals).to_string(),
             "[+]pods in shop ok\n[!]configuration a.yaml has changed\n[+]adapter-rules ok\ncheck passed\n"
+        );
+    }
+
+    #[test]
+    fn a_process_that_waits_for_shards_is_ready_and_says_so() {
+        let text = |shards: ClaimHealth| {
+            let vitals = Vitals {
+                shards: Some(shards),
+                ..Vitals::default()
+            };
+            ready(&vitals).to_string()
+        };
+        let holds = ClaimHealth {
+            shards: 3,
+            held: vec![1],
+            shut_out: None,
+            seated: true,
+        };
+        assert_eq!(text(holds.clone()), "[+]shards ok\ncheck passed\n");
+        let stands_by = ClaimHealth {
+            held: Vec::new(),
+            seated: false,
+            ..holds.clone()
+        };
+        assert_eq!(
+            text(stands_by),
+            "[!]shards standing by: as many other replicas run as there are shards\ncheck passed\n"
+        );
+        let shut_out = ClaimHealth {
+            held: Vec::new(),
+            shut_out: Some("4 shards".into()),
+            ..holds
+        };
+        assert_eq!(
+            text(shut_out),
+            "[!]shards waiting: \"4 shards\" holds the Lease, and this process counts 3 shards\ncheck passed\n"
         );
     }
 }

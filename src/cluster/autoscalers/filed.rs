@@ -28,7 +28,7 @@ impl Autoscalers {
         for key in before.keys().filter(|key| !manifests.contains_key(*key)) {
             if known.in_force.get(key).is_some_and(|former| former.is_filed()) {
                 known.in_force.remove(key);
-                self.changes.add(key, What::Deleted);
+                self.note(key, What::Deleted);
             }
         }
     }
@@ -39,8 +39,8 @@ impl Autoscalers {
         match known.in_force.get(key) {
             Some(object) if !object.is_filed() => return warn_of_object(key, manifest),
             Some(former) if former.wants_the_same(&autoscaler) => {}
-            Some(_) => self.changes.add(key, What::SpecChanged),
-            None => self.changes.add(key, What::Added),
+            Some(_) => self.note(key, What::SpecChanged),
+            None => self.note(key, What::Added),
         }
         known.in_force.insert(key.clone(), Arc::new(autoscaler));
     }
@@ -54,7 +54,7 @@ impl Autoscalers {
         known
             .in_force
             .insert(key.clone(), Arc::new(Autoscaler::from_manifest(key, &manifest)));
-        self.changes.add(key, What::SpecChanged);
+        self.note(key, What::SpecChanged);
         true
     }
 }

@@ -7,6 +7,7 @@ use k8s_openapi::api::coordination::v1::Lease as LeaseObject;
 use tokio::time::Instant;
 
 use super::hold::Kind;
+use super::lease_of_shard;
 use crate::cluster::lease::Seen;
 use crate::memory::stored::uid_mark;
 use crate::shards::{Holding, Sharding, Step, View, next_step};
@@ -35,7 +36,7 @@ impl Board {
     /// The name of a Lease.
     pub(super) fn name(&self, kind: Kind) -> String {
         match kind {
-            Kind::Shard(number) => format!("{}-shard-{number}", self.base),
+            Kind::Shard(number) => lease_of_shard(&self.base, number),
             Kind::Seat(number) => format!("{}-replica-{number}", self.base),
         }
     }

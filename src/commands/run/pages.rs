@@ -1,6 +1,8 @@
 //! `/memory/NAMESPACE/NAME` and `/status/NAMESPACE/NAME`: what the running controller remembers of an autoscaler, and what it
 //! said last, for `trimtab snapshot` and `explain`.
 
+use std::sync::Weak;
+
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::get;
@@ -33,16 +35,17 @@ async fn status(State(current): State<Current>, Path(names): Path<(String, Strin
 fn page(
     current: &Current,
     (namespace, name): (String, String),
-    content: impl FnOnce(&Controller, &Key) -> Option<Value>,
+    content: impl Fn(&Controller, &Key) -> Option<Value>,
 ) -> (StatusCode, String) {
-    let Some(controller) = current.lock().upgrade() else {
+    let controllers: Vec<_> = current.lock().iter().filter_map(Weak::upgrade).collect();
+    if controllers.is_empty() {
         return (
             StatusCode::SERVICE_UNAVAILABLE,
             "this process does not lead\n".to_owned(),
         );
-    };
+    }
     let key = Key::new(namespace, name);
-    match content(&controller, &key) {
+    match controllers.iter().find_map(|controller| content(controller, &key)) {
         Some(content) => (StatusCode::OK, format!("{content}\n")),
         None => (StatusCode::NOT_FOUND, format!("there is no autoscaler {key}\n")),
     }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::beside::Beside;
 use super::dry::Printer;
 use super::files::FileWatches;
+use super::shards::ShardWork;
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::Cluster;
 use crate::cluster::events::{EventRecorder, events};
@@ -16,10 +17,10 @@ use crate::cluster::lease::{Leadership, Lease};
 use crate::cluster::status::budget::StatusBudget;
 use crate::cluster::stored::MemoryStore;
 use crate::commands::assembly;
-use crate::controller::Controller;
 use crate::controller::act::{Acting, Dry, Hand};
 use crate::controller::compare::Comparison;
-use crate::controller::keeper::{Circumstances, begin};
+use crate::controller::keeper::{Beginning, Circumstances, begin};
+use crate::controller::{Controller, Listener};
 use crate::manifests::follow::FolderWatch;
 use crate::metrics::sources::MetricSources;
 use crate::settings::Settings;
@@ -31,8 +32,8 @@ const EVENTS_FLUSH: Duration = Duration::from_millis(300);
 /// The loop goes round once a second; one that has not for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 
-/// The controller that runs, if one does.
-pub(super) type Current = Arc<Mutex<Weak<Controller>>>;
+/// The controllers that run: one at most, or one for each shard that is held.
+pub(super) type Current = Arc<Mutex<Vec<Weak<Controller>>>>;
 
 /// Everything that lasts longer than a term of leadership.
 pub(super) struct Work {
@@ -42,11 +43,13 @@ pub(super) struct Work {
     pub(super) leadership: Option<watch::Receiver<Leadership>>,
     /// The controller of this term.
     pub(super) current: Current,
-    settings: Settings,
+    pub(super) settings: Settings,
+    /// What there is instead of one term where namespaces are spread over shards.
+    pub(super) shards: Option<ShardWork>,
     sources: MetricSources,
     budget: Arc<Mutex<StatusBudget>>,
     /// `None`: a dry run, which says what it would do.
-    recorder: Option<EventRecorder>,
+    pub(super) recorder: Option<EventRecorder>,
     /// `None`: memory ends with each term.
     store: Option<Arc<MemoryStore>>,
     printer: Printer,
@@ -64,12 +67,14 @@ impl Work {
     ) -> Self {
         let budget = StatusBudget::new(settings.status_writes_per_second, settings.sync_period);
         let budget = Arc::new(Mutex::new(budget));
-        let (mut recorder, mut leadership, mut store) = (None, None, None);
+        let (mut recorder, mut leadership, mut store, mut shards) = (None, None, None, None);
         if !settings.dry_run {
             let (taker, writer) = events(cluster.clients.api.clone());
             beside.start("the writer of Events", |end| writer.run(end, EVENTS_FLUSH));
             recorder = Some(taker);
-            if settings.leader_elect {
+            if let Some(sharding) = settings.sharding() {
+                shards = Some(ShardWork::new(settings, sharding, cluster, beside));
+            } else if settings.leader_elect {
                 let of_lease = assembly::lease_settings(settings);
                 store = settings
                     .store_memory
@@ -82,21 +87,34 @@ impl Work {
         let vitals = {
             let (cluster, leadership, recorder) = (cluster.clone(), leadership.clone(), recorder.clone());
             let (sources, budget, store) = (sources.clone(), budget.clone(), store.clone());
-            move || Vitals {
-                watches: cluster.health(),
-                leads: leadership
-                    .as_ref()
-                    .map(|l| l.borrow().leads(tokio::time::Instant::now())),
-                events: recorder.as_ref().map(EventRecorder::counts).unwrap_or_default(),
-                sources: sources
-                    .health()
-                    .into_iter()
-                    .map(|(name, health)| SourceVitals { name, health })
-                    .collect(),
-                waiting_statuses: budget.lock().waiting(),
-                manifests: folder.as_ref().map(FolderWatch::health),
-                files: files.vitals(),
-                memory: store.as_ref().map(|store| store.counts()),
+            let shards = shards.as_ref().map(ShardWork::vitals);
+            move || {
+                let now = tokio::time::Instant::now();
+                let shards = shards.as_ref().map(|shards| shards.now());
+                let leads_one = leadership.as_ref().map(|leads| leads.borrow().leads(now));
+                Vitals {
+                    watches: cluster.health(),
+                    leads: shards
+                        .as_ref()
+                        .map(|shards| !shards.claims.held.is_empty())
+                        .or(leads_one),
+                    events: recorder.as_ref().map(EventRecorder::counts).unwrap_or_default(),
+                    sources: sources
+                        .health()
+                        .into_iter()
+                        .map(|(name, health)| SourceVitals { name, health })
+                        .collect(),
+                    waiting_statuses: shards
+                        .as_ref()
+                        .map_or_else(|| budget.lock().waiting(), |shards| shards.waiting_statuses),
+                    manifests: folder.as_ref().map(FolderWatch::health),
+                    files: files.vitals(),
+                    memory: match &shards {
+                        Some(shards) => shards.memory,
+                        None => store.as_ref().map(|store| store.counts()),
+                    },
+                    shards: shards.map(|shards| shards.claims),
+                }
             }
         };
         Self {
@@ -105,6 +123,7 @@ impl Work {
             leadership,
             current: Current::default(),
             settings: settings.clone(),
+            shards,
             sources,
             budget,
             recorder,
@@ -115,31 +134,44 @@ impl Work {
 
     /// A controller that remembers what a former leader has stored; from now on the current one.
     pub(super) async fn controller(&self) -> Arc<Controller> {
-        let controller = Arc::new(self.new_controller().await);
-        *self.current.lock() = Arc::downgrade(&controller);
+        let beginning = match (&self.store, &self.leadership) {
+            (Some(store), Some(leadership)) => self.beginning(store, leadership).await,
+            _ => None,
+        };
+        let hand = self.hand(self.leadership.clone(), &self.budget);
+        let controller = Arc::new(self.new_controller(hand, self.telemetry.clone(), beginning));
+        *self.current.lock() = vec![Arc::downgrade(&controller)];
         controller
     }
 
-    async fn new_controller(&self) -> Controller {
-        let beginning = match (&self.store, &self.recorder, &self.leadership) {
-            (Some(store), Some(recorder), Some(leadership)) => {
-                let circumstances = Circumstances {
-                    clock: Arc::new(SystemClock),
-                    recorder: recorder.clone(),
-                    leadership: leadership.clone(),
-                    sync_period: self.settings.sync_period,
-                };
-                Some(begin(store.clone(), circumstances).await)
-            }
-            _ => None,
+    /// What a term begins with: what a former leader has stored.
+    pub(super) async fn beginning(
+        &self,
+        store: &Arc<MemoryStore>,
+        leadership: &watch::Receiver<Leadership>,
+    ) -> Option<Beginning> {
+        let circumstances = Circumstances {
+            clock: Arc::new(SystemClock),
+            recorder: self.recorder.clone()?,
+            leadership: leadership.clone(),
+            sync_period: self.settings.sync_period,
         };
+        Some(begin(store.clone(), circumstances).await)
+    }
+
+    pub(super) fn new_controller(
+        &self,
+        hand: Hand,
+        listener: Arc<dyn Listener>,
+        beginning: Option<Beginning>,
+    ) -> Controller {
         let controller = Controller::new(
             self.cluster.clone(),
             self.sources.clone(),
             assembly::controller_settings(&self.settings),
             Arc::new(SystemClock),
-            self.hand(),
-            self.telemetry.clone(),
+            hand,
+            listener,
         );
         match beginning {
             Some(beginning) => controller.remembering(beginning),
@@ -147,14 +179,19 @@ impl Work {
         }
     }
 
-    fn hand(&self) -> Hand {
+    /// Writes as long as `leadership` says so, statuses within `budget`.
+    pub(super) fn hand(
+        &self,
+        leadership: Option<watch::Receiver<Leadership>>,
+        budget: &Arc<Mutex<StatusBudget>>,
+    ) -> Hand {
         match &self.recorder {
             Some(recorder) => Hand::Acting(Acting {
                 client: self.cluster.clients.api.clone(),
                 timeout: self.settings.request_timeout,
                 recorder: recorder.clone(),
-                budget: self.budget.clone(),
-                leadership: self.leadership.clone(),
+                budget: budget.clone(),
+                leadership,
                 onlooker: None,
             }),
             None => {

@@ -32,6 +32,7 @@ pub(super) struct Own {
     waiting_statuses: Gauge,
     panics: Counter,
     leads: Gauge,
+    shard_held: Family<Shard, Gauge>,
     events: Family<Outcome, Counter>,
     memory_saves: Family<Outcome, Counter>,
     memory_bytes: Counter,
@@ -70,6 +71,11 @@ struct Watch {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Shard {
+    shard: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReadFile {
     file: &'static str,
 }
@@ -96,6 +102,7 @@ impl Default for Own {
             waiting_statuses: Gauge::default(),
             panics: Counter::default(),
             leads: Gauge::default(),
+            shard_held: Family::default(),
             events: Family::default(),
             memory_saves: Family::default(),
             memory_bytes: Counter::default(),
@@ -181,6 +188,11 @@ impl Own {
             self.panics.clone(),
         );
         registry.register("leads", "Whether this process decides", self.leads.clone());
+        registry.register(
+            "shard_held",
+            "Whether this process decides for a shard: over all replicas, 1 for each",
+            self.shard_held.clone(),
+        );
         registry.register("events", "Events on autoscalers", self.events.clone());
         registry.register(
             "memory_saves",
@@ -275,6 +287,12 @@ impl Own {
 
     pub(super) fn vitals(&self, vitals: &Vitals) {
         self.leads.set(i64::from(vitals.leads.unwrap_or(true)));
+        if let Some(claims) = &vitals.shards {
+            for shard in 0..claims.shards {
+                let held = claims.held.contains(&shard);
+                self.shard_held.get_or_create(&Shard { shard }).set(held.into());
+            }
+        }
         self.waiting_statuses.set(gauge(vitals.waiting_statuses));
         let events = &vitals.events;
         for (outcome, count) in [
