@@ -18,8 +18,8 @@ fn one(bytes: &[u8]) {
                 assert_eq!(decode(&again).map(|again| again.records.len()), Ok(part.records.len()));
             }
             let now = part.saved_at;
-            for (_, record) in recollect(vec![part], now, now) {
-                let memory = record.settled(5, None, now);
+            for (_, record) in recollect(vec![part], |number, _| number == 0, now, now) {
+                let memory = record.inherited(5, None, now, now);
                 let _ = memory.largest_from(now);
             }
         }
@@ -33,5 +33,5 @@ pub fn sealed(plain: &[u8]) -> Vec<u8> {
     let mut compressor = flate2::write::DeflateEncoder::new(&mut body, flate2::Compression::fast());
     compressor.write_all(plain).expect("a Vec takes everything");
     compressor.finish().expect("a Vec takes everything");
-    [b"TTM1".as_slice(), &crc32fast::hash(&body).to_le_bytes(), &body].concat()
+    [b"TTM2".as_slice(), &crc32fast::hash(&body).to_le_bytes(), &body].concat()
 }

@@ -6,12 +6,12 @@
 
 mod identity;
 mod record;
+mod word;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease as LeaseObject;
 use kube::Client;
 use tokio::sync::watch;
@@ -24,6 +24,7 @@ use crate::wire::{WireError, WireFailure};
 pub use identity::identity;
 pub(super) use record::{Seen, list};
 use record::{create, read, replace};
+pub use word::{Former, LastWord};
 
 /// The time in which the lease is given back; after it the process ends all the same, and the lease runs out.
 const RELEASE_TIME: Duration = Duration::from_secs(1);
@@ -74,8 +75,10 @@ pub enum Leadership {
     Leading {
         /// By the monotonic clock.
         until: Instant,
-        /// When the lease was renewed last before this term, by the clock of who did it; `None` where nobody ever did.
-        former: Option<Timestamp>,
+        /// What whoever led before this term let know; `None` where nobody ever did.
+        former: Option<Former>,
+        /// Takes what we tell whoever leads next.
+        word: LastWord,
     },
 }
 
@@ -94,7 +97,8 @@ pub struct Lease {
     clock: Arc<dyn Clock>,
     seen: Option<Seen>,
     /// See [`Leadership::Leading`].
-    former: Option<Timestamp>,
+    former: Option<Former>,
+    word: LastWord,
     leadership: watch::Sender<Leadership>,
     /// See [`under`](Self::under).
     above: Option<watch::Receiver<Leadership>>,
@@ -117,6 +121,7 @@ impl Lease {
                 clock,
                 seen: None,
                 former: None,
+                word: LastWord::default(),
                 leadership,
                 above: None,
                 in_common: false,
@@ -241,10 +246,14 @@ impl Lease {
     async fn take(&mut self) -> Result<(), WireError> {
         let began = Instant::now();
         let Some(seen) = &self.seen else { return Ok(()) };
-        let wish = seen.held_by(&self.settings, self.clock.now());
-        let former = seen.renewed_at();
+        let former = seen.former();
+        if self.follows() {
+            self.word.begin_term();
+        }
+        let mut wish = seen.held_by(&self.settings, self.clock.now());
+        self.word.write(&mut wish);
         let object = replace(&self.client, &self.settings, &wish).await?;
-        if matches!(*self.leadership.borrow(), Leadership::Following { .. }) {
+        if self.follows() {
             self.former = former;
         }
         self.seen = Some(Seen::new(object, began));
@@ -252,10 +261,11 @@ impl Lease {
     }
 
     async fn create(&mut self, began: Instant) -> Result<(), WireError> {
-        if matches!(*self.leadership.borrow(), Leadership::Following { .. }) {
+        if self.follows() {
             self.former = None;
+            self.word.begin_term();
         }
-        let object = create(&self.client, &self.settings, self.clock.now()).await?;
+        let object = create(&self.client, &self.settings, &self.word, self.clock.now()).await?;
         self.seen = Some(Seen::new(object, began));
         Ok(())
     }
@@ -264,6 +274,10 @@ impl Lease {
         if !self.seen.as_ref().is_some_and(|seen| seen.is_same(&object)) {
             self.seen = Some(Seen::new(object, Instant::now()));
         }
+    }
+
+    fn follows(&self) -> bool {
+        matches!(*self.leadership.borrow(), Leadership::Following { .. })
     }
 
     fn holds(&self) -> bool {
@@ -278,7 +292,8 @@ impl Lease {
         let leadership = match until {
             Some(until) => Leadership::Leading {
                 until,
-                former: self.former,
+                former: self.former.clone(),
+                word: self.word.clone(),
             },
             None => Leadership::Following {
                 leader: holder.map(Into::into),
@@ -366,9 +381,9 @@ impl Lease {
 
     async fn give_back(&self) -> Result<(), WireError> {
         let Some(seen) = &self.seen else { return Ok(()) };
-        replace(&self.client, &self.settings, &seen.given_back(self.clock.now()))
-            .await
-            .map(drop)
+        let mut wish = seen.given_back(self.clock.now());
+        self.word.write(&mut wish);
+        replace(&self.client, &self.settings, &wish).await.map(drop)
     }
 }
 
@@ -398,7 +413,11 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(5)).await;
         assert!(!leadership.borrow().leads(Instant::now()), "above it nobody leads");
         let until = Instant::now() + Duration::from_secs(6);
-        above.send_replace(Leadership::Leading { until, former: None });
+        above.send_replace(Leadership::Leading {
+            until,
+            former: None,
+            word: LastWord::default(),
+        });
         tokio::time::sleep(Duration::from_secs(3)).await;
         assert!(leadership.borrow().leads(Instant::now()));
         assert!(!leadership.borrow().leads(until), "however often it is renewed");

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use super::selectors::SelectorTable;
 use crate::cluster::autoscalers::{Autoscaler, Origin};
 use crate::memory::Memory;
-use crate::memory::stored::{Intent, Record, is_held, place, uid_mark};
+use crate::memory::stored::{Intent, Record, is_held, last_within, place, uid_mark};
 use crate::observe::Status;
 use crate::spec::{Key, Spec};
 
@@ -47,6 +47,8 @@ struct Kept {
 struct Former {
     record: Record,
     last_alive: Timestamp,
+    /// Another process remembered it.
+    is_inherited: bool,
 }
 
 /// Where an autoscaler stood after its last decision.
@@ -130,13 +132,16 @@ impl Held {
         (kept.memory.clone(), is_open)
     }
 
-    /// Remembers, unless the autoscaler is gone meanwhile. The outcome of a write that was under way is in it.
-    pub(super) fn remember(&self, key: &Key, memory: Memory, standing: Option<Standing>) {
-        if let Some(kept) = self.by_key.lock().get_mut(key) {
+    /// Remembers, unless the autoscaler is gone meanwhile. The outcome of a write that was under way is in it. Gives whether a new
+    /// leader would decide otherwise by what was remembered before.
+    pub(super) fn remember(&self, key: &Key, memory: Memory, standing: Option<Standing>) -> bool {
+        self.by_key.lock().get_mut(key).is_some_and(|kept| {
+            let is_new = standing.is_some_and(|standing| kept.is_new(&memory, &standing));
             kept.memory = memory;
             kept.intent = None;
             kept.standing = standing.or(kept.standing);
-        }
+            is_new
+        })
     }
 
     /// Remembers after a write of which nobody knows whether it took place: the count that is seen next tells.
@@ -146,6 +151,7 @@ impl Held {
                 key: key.clone(),
                 uid: standing.uid,
                 memory: memory.clone(),
+                count: None,
                 intent: Some(intent),
                 unknown_until: None,
             };
@@ -153,6 +159,7 @@ impl Held {
             kept.former = Some(Box::new(Former {
                 record,
                 last_alive: now,
+                is_inherited: false,
             }));
         }
     }
@@ -162,18 +169,30 @@ impl Held {
         if record.uid == uid_mark(uid(autoscaler))
             && let Some(kept) = self.by_key.lock().get_mut(&autoscaler.key)
         {
-            kept.former = Some(Box::new(Former { record, last_alive }));
+            kept.former = Some(Box::new(Former {
+                record,
+                last_alive,
+                is_inherited: true,
+            }));
         }
     }
 
     /// What a former leader remembered, or what became of a write without an answer, now that the count is seen; `None` where
     /// there is nothing, or it was taken before.
-    pub(super) fn recall(&self, spec: &Spec, count: i32) -> Option<Memory> {
+    pub(super) fn recall(&self, spec: &Spec, count: i32, now: Timestamp) -> Option<Memory> {
         let mut held = self.by_key.lock();
         let kept = held.get_mut(&spec.key)?;
         let former = kept.former.take()?;
-        let Former { record, last_alive } = *former;
-        kept.memory = record.settled(count, spec.behavior.as_ref(), last_alive);
+        let Former {
+            record,
+            last_alive,
+            is_inherited,
+        } = *former;
+        let behavior = spec.behavior.as_ref();
+        kept.memory = match is_inherited {
+            true => record.inherited(count, behavior, last_alive, now),
+            false => record.settled(count, behavior, last_alive),
+        };
         Some(kept.memory.clone())
     }
 
@@ -290,6 +309,18 @@ impl Kept {
         self.former.is_none() && (self.intent.is_some() || self.standing.as_ref().is_some_and(holds_back))
     }
 
+    /// Whether what was remembered before says something else of what is recommended, or of the count. What is repeated a new
+    /// leader takes for granted.
+    fn is_new(&self, memory: &Memory, standing: &Standing) -> bool {
+        match last_within(&self.memory, standing.bounds) {
+            None => standing.holds_back(memory),
+            before => {
+                before != last_within(memory, standing.bounds)
+                    || self.standing.is_some_and(|before| before.count != standing.count)
+            }
+        }
+    }
+
     fn record(&self, key: &Key) -> Option<Record> {
         if let Some(former) = &self.former {
             let memory = former.record.memory.thinned();
@@ -298,10 +329,12 @@ impl Kept {
                 ..former.record.clone()
             });
         }
+        let standing = self.standing?;
         Some(Record {
             key: key.clone(),
-            uid: self.standing?.uid,
+            uid: standing.uid,
             memory: self.memory.thinned(),
+            count: Some(standing.count),
             intent: self.intent,
             unknown_until: None,
         })

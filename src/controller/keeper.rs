@@ -8,12 +8,12 @@
 
 mod begin;
 mod parts;
+mod unsaved;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use jiff::SignedDuration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -23,7 +23,7 @@ use tracing::{info, warn};
 use super::held::{Held, Standing};
 use crate::clock::Clock;
 use crate::cluster::events::{EventRecorder, Involved, InvolvedKind};
-use crate::cluster::lease::Leadership;
+use crate::cluster::lease::{LastWord, Leadership};
 use crate::cluster::stored::MemoryStore;
 use crate::decide::{Event, EventKind};
 use crate::memory::stored::{Intent, MOST_BYTES, MOST_PARTS, PART_BYTES, Part, encode, place};
@@ -38,8 +38,6 @@ const INTENT_TIME: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_millis(20);
 /// but no longer than this.
 const MOST_LINGER: Duration = Duration::from_millis(100);
-/// What a save promises beyond the time of the next one: a pass that begins late, and takes long.
-const SLACK: Duration = Duration::from_secs(5);
 
 /// What became of a save.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,16 +59,32 @@ pub struct Circumstances {
     pub recorder: EventRecorder,
     /// Whether we lead: nothing is saved otherwise.
     pub leadership: watch::Receiver<Leadership>,
-    /// The time between two passes.
-    pub sync_period: Duration,
 }
 
 /// Saves memory, as long as its controller runs.
 pub struct Keeper {
     store: Arc<MemoryStore>,
     circumstances: Circumstances,
-    state: Mutex<State>,
+    /// What the former leader has stored is known.
+    was_read: bool,
+    /// Tells the next leader what is not saved,
+    word: LastWord,
+    /// as long as this term of it lasts.
+    term: u64,
+    state: Arc<Mutex<State>>,
     wake: Notify,
+}
+
+/// A decision whose write is under way, until this is dropped.
+pub(super) struct Open<'a> {
+    keeper: &'a Keeper,
+    key: &'a Key,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.keeper.state.lock().parts.close(self.key);
+    }
 }
 
 struct State {
@@ -98,11 +112,16 @@ impl Keeper {
         saved
     }
 
-    /// An autoscaler's memory has changed in a way that is to be saved within this pass.
-    pub(super) fn note(&self, key: &Key) {
-        let mut state = self.state.lock();
-        let number = place(key, state.parts.len());
-        state.parts.mark(number, Instant::now());
+    /// An autoscaler's memory is to be saved within this pass. `is_new`: what is saved of it would have the next leader decide
+    /// otherwise.
+    pub(super) fn note(&self, key: &Key, is_new: bool) {
+        self.state.lock().parts.mark(key, is_new, Instant::now());
+    }
+
+    /// A write is about to be made, and what was decided is not remembered before it has ended.
+    pub(super) fn open<'a>(&'a self, key: &'a Key) -> Open<'a> {
+        self.state.lock().parts.open(key);
+        Open { keeper: self, key }
     }
 
     /// A pass has ended.
@@ -115,7 +134,12 @@ impl Keeper {
     /// Saves everything once: from then on a former leader that still runs can save nothing more.
     pub(super) async fn claim(&self, held: &Held) -> Saved {
         let all = (0..self.state.lock().parts.len()).collect();
-        self.save(held, all).await
+        let saved = self.save(held, all).await;
+        // Not before: until now nothing was recommended, and what the former leader said of its own store holds.
+        let state = Arc::downgrade(&self.state);
+        let word = move || state.upgrade().map(|state| state.lock().parts.word());
+        self.word.speak(self.term, word);
+        saved
     }
 
     /// Saves what is due until `end`; ends earlier where another process writes to the store.
@@ -232,13 +256,11 @@ impl Keeper {
     fn compose(&self, held: &Held, mut numbers: Vec<usize>) -> Vec<Draft> {
         let now = self.circumstances.clock.now();
         loop {
-            let (count, patience) = {
+            let count = {
                 let mut state = self.state.lock();
                 numbers.iter().for_each(|number| state.parts.begin(*number));
-                (state.parts.len(), state.parts.patience())
+                state.parts.len()
             };
-            let promise = patience.max(self.circumstances.sync_period) + SLACK;
-            let promise = SignedDuration::try_from(promise).unwrap_or(SignedDuration::MAX);
             let drafts: Vec<Draft> = held
                 .records(&numbers, count, now)
                 .into_iter()
@@ -246,7 +268,6 @@ impl Keeper {
                     let part = Part {
                         writer: self.store.writer().to_owned(),
                         saved_at: now,
-                        complete_until: now.saturating_add(promise).unwrap_or(now),
                         number: drafted.number,
                         parts: count,
                         records: drafted.records,
@@ -279,6 +300,8 @@ impl Keeper {
         let found = found.into_iter().find(|found| found.number == part.number);
         if let Some(Ok(content)) = found.as_ref().map(|found| &found.content)
             && content.writer != part.writer
+            // Where the store could not be read, that may be what a former leader has left, and this one has the Lease.
+            && (self.was_read || version.is_some())
         {
             return Err(PutError::TakenOver(content.writer.clone()));
         }

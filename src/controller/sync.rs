@@ -12,7 +12,7 @@ use tracing::{debug, error, warn};
 use super::act::ScaleTry;
 use super::gather::{in_time, resource_of, select_again};
 use super::held::Standing;
-use super::keeper::Saved;
+use super::keeper::{Open, Saved};
 use super::report::{Action, ErrorClass, MetricReport, ScaleWriteReport, StatusWriteReport, SyncReport};
 use super::{Context, ControllerSettings};
 use crate::cluster::autoscalers::Autoscaler;
@@ -103,12 +103,12 @@ async fn sync_valid(
             warn!(hpa = %key, "Sync given up: it saw nothing within {limit}");
             return blank(key, ErrorClass::Internal);
         };
+        let now = cx.clock.now();
         if let Ok(scale) = &sight.seen.scale
-            && let Some(recalled) = cx.held.recall(spec, scale.spec_replicas)
+            && let Some(recalled) = cx.held.recall(spec, scale.spec_replicas, now)
         {
             memory = recalled;
         }
-        let now = cx.clock.now();
         let decided = catch_unwind(AssertUnwindSafe(|| {
             SPARE.with_borrow_mut(|spare| decide_with(spare, spec, &sight.seen, &memory, &cx.settings.decide, now))
         }));
@@ -123,6 +123,8 @@ async fn sync_valid(
         cx.hand.decided(spec, &decision, &mut memory);
 
         let scaling = decision.write.as_ref().map(|_| cx.precedence.scaling());
+        let keeper = cx.keeper.as_ref().filter(|_| decision.write.is_some());
+        let open = keeper.map(|keeper| keeper.open(key));
         if intend(cx, autoscaler, spec, &decision, &memory).await == Saved::TakenOver {
             let outcome = WriteOutcome::Failed("this process does not lead any more".into());
             let report = end(
@@ -130,8 +132,7 @@ async fn sync_valid(
                 autoscaler,
                 &sight,
                 &decision,
-                &outcome,
-                ScaleWriteReport::Failed,
+                (&outcome, ScaleWriteReport::Failed, open),
                 memory,
             );
             return report.await;
@@ -157,7 +158,7 @@ async fn sync_valid(
             ScaleTry::Conflict(problem) => (WriteOutcome::Failed(problem), ScaleWriteReport::Conflict),
         };
         drop((place, scaling));
-        let report = end(cx, autoscaler, &sight, &decision, &outcome, wrote, memory).await;
+        let report = end(cx, autoscaler, &sight, &decision, (&outcome, wrote, open), memory).await;
         SPARE.with_borrow_mut(|spare| spare.take_back(decision));
         return report;
     }
@@ -193,8 +194,7 @@ async fn end(
     autoscaler: &Autoscaler,
     sight: &Sight,
     decision: &Decision,
-    outcome: &WriteOutcome,
-    wrote: ScaleWriteReport,
+    (outcome, wrote, open): (&WriteOutcome, ScaleWriteReport, Option<Open<'_>>),
     memory: Memory,
 ) -> SyncReport {
     let Sight { spec, seen, .. } = sight;
@@ -208,6 +208,7 @@ async fn end(
         wrote,
         std::mem::take(&mut conclusion.memory),
     );
+    drop(open);
     let status_write = cx
         .hand
         .publish(
@@ -234,10 +235,12 @@ fn remember(
     let key = &autoscaler.key;
     let is_open = wrote == ScaleWriteReport::Unanswered;
     let Ok(scale) = &seen.scale else {
-        return cx.held.remember(key, memory, None);
+        cx.held.remember(key, memory, None);
+        return;
     };
     if cx.keeper.is_none() && !is_open {
-        return cx.held.remember(key, memory, None);
+        cx.held.remember(key, memory, None);
+        return;
     }
     let written = decision.write.as_ref().filter(|_| wrote == ScaleWriteReport::Written);
     let count = written.map_or(scale.spec_replicas, |write| write.to);
@@ -245,7 +248,7 @@ fn remember(
     // What became of a write settles its intent, if there was one.
     let settles = decision.write.is_some() && spec.behavior.is_some();
     let counts = settles || standing.holds_back(&memory);
-    match &decision.write {
+    let is_new = match &decision.write {
         Some(write) if is_open => {
             let intent = Intent {
                 from: write.from,
@@ -253,11 +256,12 @@ fn remember(
                 at: decision.at,
             };
             cx.held.remember_open(key, memory, standing, intent, cx.clock.now());
+            true
         }
         _ => cx.held.remember(key, memory, Some(standing)),
-    }
-    if let (true, Some(keeper)) = (counts, &cx.keeper) {
-        keeper.note(key);
+    };
+    if let (true, Some(keeper)) = (counts || is_new, &cx.keeper) {
+        keeper.note(key, is_new);
     }
 }
 

@@ -1,25 +1,30 @@
 //! The loop over a made-up cluster, in virtual time: it follows the metrics, and what goes wrong around it.
 
+mod handed_over;
 mod remembering;
 mod world;
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
-use super::act::Acting;
+use super::act::{Acting, Onlooker};
 use super::*;
 use crate::cluster::ClusterOptions;
 use crate::cluster::client::Clients;
 use crate::cluster::events::events;
+use crate::cluster::lease::Leadership;
 use crate::cluster::status::budget::StatusBudget;
 use crate::cluster::watch::WatchOptions;
 use crate::cluster::watches::Scope;
+use crate::decide::Decision;
 use crate::metrics::custom::CustomMetricsSource;
 use crate::metrics::external::ExternalMetricsSource;
 use crate::metrics::guard::GuardSettings;
 use crate::metrics::resource::ResourceMetricsSource;
+use crate::spec::Spec;
 use world::{Faults, World};
 
 const PERIOD: Duration = Duration::from_secs(15);
@@ -54,6 +59,15 @@ impl Scene {
     }
 
     fn over(world: Arc<World>, guard: GuardSettings, beginning: Option<Beginning>) -> Self {
+        Self::led(world, guard, beginning, None)
+    }
+
+    fn led(
+        world: Arc<World>,
+        guard: GuardSettings,
+        beginning: Option<Beginning>,
+        leadership: Option<watch::Receiver<Leadership>>,
+    ) -> Self {
         let client = world.client();
         let clients = Clients {
             api: client.clone(),
@@ -86,13 +100,20 @@ impl Scene {
             grace: Duration::from_millis(800),
         };
         let (recorder, _) = events(client.clone());
+        let looks_on = world.clone();
+        let onlooker: Onlooker = Arc::new(move |spec: &Spec, decision: &Decision| {
+            if let (true, Some(stabilized)) = (&*spec.key.name == "web-0", decision.derivation.stabilization) {
+                let at = looks_on.elapsed();
+                looks_on.seen.lock().recommended.push((at, stabilized.recommendation));
+            }
+        });
         let hand = Hand::Acting(Acting {
             client,
             timeout: secs(10),
             recorder,
             budget: Arc::new(parking_lot::Mutex::new(StatusBudget::new(10.0, PERIOD))),
-            leadership: None,
-            onlooker: None,
+            leadership,
+            onlooker: Some(onlooker),
         });
         let reports = Arc::new(Reports::default());
         let controller = Controller::new(cluster, sources, settings, world.clone(), hand, reports.clone());

@@ -44,6 +44,8 @@ pub struct Record {
     pub uid: u32,
     /// What is remembered, [thinned](Memory::thinned).
     pub memory: Memory,
+    /// The count that it stood at; `None` where that says nothing about what was recommended.
+    pub count: Option<i32>,
     /// A write whose outcome is not known.
     pub intent: Option<Intent>,
     /// Up to then something may have been recommended that is not remembered.
@@ -57,8 +59,6 @@ pub struct Part {
     pub writer: String,
     /// When.
     pub saved_at: Timestamp,
-    /// By then its writer would have stored it again, if anything had been recommended that it should have stored.
-    pub complete_until: Timestamp,
     /// Its number, from 0.
     pub number: usize,
     /// How many parts there were.
@@ -93,14 +93,20 @@ fn fnv(hash: u64, bytes: &[u8]) -> u64 {
 
 /// What all parts say together, by name: of two records the one that was stored later.
 ///
-/// `last_alive` is when the former leader is last known to have led. Where that is later than a part is complete, something
-/// may have been recommended that was not stored. What is remembered for a time after `now` counts as remembered now.
-pub fn recollect(mut parts: Vec<Part>, last_alive: Timestamp, now: Timestamp) -> BTreeMap<Key, Record> {
+/// `last_alive` is when the former leader is last known to have led, and `lacking` whether something may have been recommended
+/// until then that is not stored, by the part's number and the autoscaler. What is remembered for a time after `now` counts as
+/// remembered now.
+pub fn recollect(
+    mut parts: Vec<Part>,
+    lacking: impl Fn(usize, &Key) -> bool,
+    last_alive: Timestamp,
+    now: Timestamp,
+) -> BTreeMap<Key, Record> {
     parts.sort_by_key(|part| part.saved_at);
     let mut records = BTreeMap::new();
     for part in parts {
-        let gap = (last_alive > part.complete_until).then(|| last_alive.min(now));
         for mut record in part.records {
+            let gap = lacking(part.number, &record.key).then(|| last_alive.min(now));
             record.memory.not_later_than(now);
             record.unknown_until = record.unknown_until.map(|until| until.min(now)).max(gap);
             record.intent = record.intent.map(|intent| Intent {
@@ -114,16 +120,40 @@ pub fn recollect(mut parts: Vec<Part>, last_alive: Timestamp, now: Timestamp) ->
 }
 
 impl Record {
-    /// The memory, now that the autoscaler's `count` is seen: the one place where what is not known is decided.
+    /// What a former leader remembered, `now` that a new one sees the autoscaler's `count` for the first time: the one place where
+    /// what is not known is decided, so that nothing falls early, and nothing is raised early.
     ///
-    /// What may have been recommended and was not stored counts as having been the count itself: so nothing falls early, and
-    /// nothing is raised early. An intent took place if the count has moved its way since; it then counts from when its own
-    /// writer was last known to be alive, `last_alive`, since its write may have waited for a place until then.
+    /// What may have been recommended and was not stored counts as having been the count itself; where the count is another than
+    /// it was, something was. Between the two leaders nobody recommends anything: what was recommended last holds until now,
+    /// since the load may have changed a moment ago.
+    pub fn inherited(
+        mut self,
+        count: i32,
+        behavior: Option<&Behavior>,
+        last_alive: Timestamp,
+        now: Timestamp,
+    ) -> Memory {
+        let remember = |memory: &mut Memory, replicas, at| {
+            memory.recommend(replicas, at, Timestamp::MIN, SignedDuration::ZERO);
+        };
+        if let Some(until) = self.unknown_until {
+            remember(&mut self.memory, count, until);
+        }
+        if self.count.is_some_and(|stood_at| stood_at != count) {
+            remember(&mut self.memory, count, now);
+        }
+        let mut memory = self.settled(count, behavior, last_alive);
+        if let Some(last) = memory.last_recommendation() {
+            remember(&mut memory, last, now);
+        }
+        memory
+    }
+
+    /// The memory, now that the autoscaler's `count` is seen. An intent took place if the count has moved its way since; it then
+    /// counts from when its own writer was last known to be alive, `last_alive`, since its write may have waited for a place
+    /// until then.
     pub fn settled(self, count: i32, behavior: Option<&Behavior>, last_alive: Timestamp) -> Memory {
         let mut memory = self.memory;
-        if let Some(until) = self.unknown_until {
-            memory.recommend(count, until, Timestamp::MIN, SignedDuration::ZERO);
-        }
         if let (Some(intent), Some(behavior)) = (self.intent, behavior) {
             let (direction, rules, took_place) = match intent.to > intent.from {
                 true => (Direction::Up, &behavior.scale_up, count > intent.from),
@@ -139,12 +169,15 @@ impl Record {
     }
 }
 
+/// What was recommended last, as far as the bounds `min..=max` allow it.
+pub fn last_within(memory: &Memory, (min, max): (i32, i32)) -> Option<i32> {
+    memory.last_recommendation().map(|last| within(last, min, max))
+}
+
 /// Whether what was recommended last asks for another count than there is, and could be granted: a window or a policy holds
 /// it back. From then on each recommendation counts for when it will be granted.
-pub fn is_held(memory: &Memory, count: i32, (min, max): (i32, i32)) -> bool {
-    memory
-        .last_recommendation()
-        .is_some_and(|last| within(last, min, max) != count)
+pub fn is_held(memory: &Memory, count: i32, bounds: (i32, i32)) -> bool {
+    last_within(memory, bounds).is_some_and(|last| last != count)
 }
 
 #[cfg(test)]

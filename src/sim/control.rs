@@ -288,7 +288,6 @@ impl Terms {
                     clock: self.clock.clone(),
                     recorder: self.recorder.clone(),
                     leadership: leadership.clone(),
-                    sync_period: settings.sync_period,
                 };
                 Some(begin(store.clone(), circumstances).await)
             }

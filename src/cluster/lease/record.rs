@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::LeaseSettings;
+use super::word::{self, Former, LastWord};
 use crate::wire::{self, Limits, WireError, WireFailure};
 
 /// A Lease has some hundred bytes; this leaves room for what others write into its metadata.
@@ -46,9 +47,12 @@ impl Seen {
             .unwrap_or_default()
     }
 
-    /// When its holder renewed it last, by that one's clock.
-    pub(super) fn renewed_at(&self) -> Option<Timestamp> {
-        self.spec()?.renew_time.as_ref().map(|time| time.0)
+    /// What its holder let know, if anybody ever held it.
+    pub(super) fn former(&self) -> Option<Former> {
+        Some(Former {
+            renewed: self.spec()?.renew_time.as_ref()?.0,
+            word: word::read(&self.object),
+        })
     }
 
     /// When it may be taken, unless it changes before.
@@ -145,6 +149,7 @@ pub(in crate::cluster) async fn list(client: &Client, settings: &LeaseSettings) 
 pub(super) async fn create(
     client: &Client,
     settings: &LeaseSettings,
+    word: &LastWord,
     now: Timestamp,
 ) -> Result<LeaseObject, WireError> {
     let mut spec = LeaseSpec {
@@ -159,10 +164,11 @@ pub(super) async fn create(
         labels: (!settings.labels.is_empty()).then(|| settings.labels.clone()),
         ..ObjectMeta::default()
     };
-    let object = LeaseObject {
+    let mut object = LeaseObject {
         metadata,
         spec: Some(spec),
     };
+    word.write(&mut object);
     write(client, settings, Method::POST, &collection_path(settings), &object).await
 }
 

@@ -154,7 +154,6 @@ impl Work {
             clock: Arc::new(SystemClock),
             recorder: self.recorder.clone()?,
             leadership: leadership.clone(),
-            sync_period: self.settings.sync_period,
         };
         Some(begin(store.clone(), circumstances).await)
     }

@@ -11,10 +11,11 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::parts::Parts;
+use super::unsaved::lacks;
 use super::{Circumstances, Keeper, State, event};
-use crate::cluster::lease::Leadership;
+use crate::cluster::lease::{LastWord, Leadership};
 use crate::cluster::stored::{FoundPart, MemoryStore};
-use crate::memory::stored::{Record, recollect};
+use crate::memory::stored::{Part, Record, recollect};
 use crate::spec::Key;
 use crate::wire::{WireError, WireFailure};
 
@@ -37,13 +38,16 @@ pub struct Beginning {
 /// in every restart; a warning and an Event say so.
 pub async fn begin(store: Arc<MemoryStore>, circumstances: Circumstances) -> Beginning {
     let now = circumstances.clock.now();
-    let former = match &*circumstances.leadership.borrow() {
-        Leadership::Leading { former, .. } => *former,
-        Leadership::Following { .. } => None,
+    let (former, word) = match &*circumstances.leadership.borrow() {
+        Leadership::Leading { former, word, .. } => (former.clone(), word.clone()),
+        Leadership::Following { .. } => (None, LastWord::default()),
     };
+    let term = word.term();
     // Where nobody knows when the former leader ended, it may have been just now.
-    let last_alive = former.unwrap_or(now).min(now);
-    let found = match read(&store).await {
+    let last_alive = former.as_ref().map_or(now, |former| former.renewed).min(now);
+    let found = read(&store).await;
+    let was_read = found.is_ok();
+    let found = match found {
         Ok(found) => {
             if found.is_empty() && former.is_some() {
                 let message = "the former leader left no memory: windows and policies begin anew";
@@ -74,7 +78,7 @@ pub async fn begin(store: Arc<MemoryStore>, circumstances: Circumstances) -> Beg
         }
         versions[number] = Some(version);
         match content {
-            Ok(part) => parts.push(part),
+            Ok(part) => parts.push(Part { number, ..part }),
             Err(problem) => {
                 let object = store.object(number);
                 warn!(
@@ -87,18 +91,26 @@ pub async fn begin(store: Arc<MemoryStore>, circumstances: Circumstances) -> Beg
             }
         }
     }
-    let records = recollect(parts, last_alive, now);
+    let said = former.as_ref().and_then(|former| former.word.as_deref());
+    let lacking = |number: usize, key: &Key| {
+        let version = versions.get(number).and_then(Option::as_deref);
+        lacks(said, number, version, key)
+    };
+    let records = recollect(parts, lacking, last_alive, now);
     info!(autoscalers = records.len(), "Memory is read");
     // A power of two, as it was made by doubling.
     versions.resize(versions.len().next_power_of_two(), None);
     let keeper = Keeper {
         store,
         circumstances,
-        state: Mutex::new(State {
+        was_read,
+        word,
+        term,
+        state: Arc::new(Mutex::new(State {
             parts: Parts::new(versions, Instant::now()),
             waiting: Vec::new(),
             trouble: None,
-        }),
+        })),
         wake: Notify::new(),
     };
     Beginning {

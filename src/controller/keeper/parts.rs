@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::memory::stored::MOST_PARTS;
+use super::unsaved::Unsaved;
+use crate::memory::stored::{MOST_PARTS, place};
+use crate::spec::Key;
 
-/// Between two saves of a part that no intent waits for, for each part that there is: less than one save in two seconds.
-const GAP: Duration = Duration::from_secs(2);
+/// Between two saves of a part that no intent waits for, at least,
+const LEAST_GAP: Duration = Duration::from_secs(2);
+/// and for each part that there is: with all 16, which hold some hundred thousand autoscalers, each can be saved in every pass.
+const GAP_FOR_EACH: Duration = Duration::from_millis(900);
 /// In a pass that takes long, a recommendation that is to be saved waits no longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// How often that is looked at which nobody hurries to save.
@@ -34,6 +38,7 @@ struct Part {
     is_due: bool,
     /// A save has begun and not ended.
     is_saving: bool,
+    unsaved: Unsaved,
 }
 
 impl Parts {
@@ -47,6 +52,7 @@ impl Parts {
             marked: None,
             is_due: false,
             is_saving: false,
+            unsaved: Unsaved::of_all(),
         };
         let mut each: Vec<Part> = versions.into_iter().take(MOST_PARTS).map(part).collect();
         if each.is_empty() {
@@ -66,22 +72,53 @@ impl Parts {
     /// Twice as many, as far as that is allowed.
     pub(super) fn double(&mut self) {
         let more = (self.each.len() * 2).min(MOST_PARTS) - self.each.len();
-        let new = Part {
-            version: None,
-            ..self.each[0].clone()
-        };
-        self.each.extend(std::iter::repeat_n(new, more));
+        // Each gives half of its records to the one that begins as its copy.
+        let new: Vec<Part> = self.each[..more]
+            .iter()
+            .map(|part| Part {
+                version: None,
+                ..part.clone()
+            })
+            .collect();
+        self.each.extend(new);
+        self.each.iter_mut().for_each(|part| part.unsaved.add_all());
     }
 
     /// The time between two saves of a part, intents aside.
     pub(super) fn patience(&self) -> Duration {
-        GAP * u32::try_from(self.each.len()).unwrap_or(u32::MAX)
+        let all = GAP_FOR_EACH * u32::try_from(self.each.len()).unwrap_or(u32::MAX);
+        all.max(LEAST_GAP)
     }
 
-    pub(super) fn mark(&mut self, number: usize, now: Instant) {
-        if let Some(part) = self.each.get_mut(number) {
-            part.marked.get_or_insert(now);
+    /// An autoscaler is to be saved within its pass. `is_new`: it would be decided otherwise by what is saved.
+    pub(super) fn mark(&mut self, key: &Key, is_new: bool, now: Instant) {
+        let part = self.of(key);
+        part.marked.get_or_insert(now);
+        if is_new {
+            part.unsaved.add(key);
         }
+    }
+
+    /// A write that was decided is under way.
+    pub(super) fn open(&mut self, key: &Key) {
+        self.of(key).unsaved.open(key);
+    }
+
+    pub(super) fn close(&mut self, key: &Key) {
+        // The parts may have become more meanwhile: each new one began as a copy.
+        self.each.iter_mut().for_each(|part| part.unsaved.close(key));
+    }
+
+    /// What is not saved, for the next leader.
+    pub(super) fn word(&self) -> String {
+        let entries = self.each.iter().enumerate();
+        let entries = entries.filter_map(|(number, part)| part.unsaved.entry(number, part.version.as_deref()));
+        entries.collect::<Vec<_>>().join(" ")
+    }
+
+    fn of(&mut self, key: &Key) -> &mut Part {
+        let number = place(key, self.each.len());
+        &mut self.each[number]
     }
 
     /// Whether anything is due now.
@@ -133,6 +170,7 @@ impl Parts {
     pub(super) fn begin(&mut self, number: usize) {
         if let Some(part) = self.each.get_mut(number) {
             (part.marked, part.is_due, part.is_saving) = (None, false, true);
+            part.unsaved.save_begins();
         }
     }
 
@@ -140,6 +178,7 @@ impl Parts {
         if let Some(part) = self.each.get_mut(number) {
             (part.version, part.is_saving) = (Some(version), false);
             (part.tried, part.is_held, part.is_empty) = (now, is_held, is_empty);
+            part.unsaved.save_ended(true);
         }
     }
 
@@ -147,6 +186,7 @@ impl Parts {
         if let Some(part) = self.each.get_mut(number) {
             (part.tried, part.is_saving) = (now, false);
             part.marked.get_or_insert(now);
+            part.unsaved.save_ended(false);
         }
     }
 
@@ -168,6 +208,12 @@ mod tests {
         (Parts::new(vec![None; count], now), now)
     }
 
+    /// A name whose record is in this part.
+    fn key(number: usize, parts: usize) -> Key {
+        let mut keys = (0..).map(|i| Key::new("shop", format!("web-{i}")));
+        keys.find(|key| place(key, parts) == number).unwrap()
+    }
+
     const fn secs(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
@@ -176,7 +222,7 @@ mod tests {
     fn what_is_marked_is_saved_when_its_pass_ends_and_before_that_if_it_takes_long() {
         let (mut parts, start) = parts(2);
         let nothing = |_| false;
-        parts.mark(1, start + secs(10));
+        parts.mark(&key(1, 2), true, start + secs(10));
         assert_eq!(parts.take_due(start + secs(11), nothing), [0; 0]);
         assert_eq!(parts.next_due(start + secs(11)), start + secs(13));
         assert_eq!(parts.take_due(start + secs(13), nothing), [1]);
@@ -208,12 +254,12 @@ mod tests {
     }
 
     #[test]
-    fn sixteen_parts_in_trouble_at_every_pass_are_saved_less_than_once_a_second() {
+    fn sixteen_parts_in_trouble_at_every_pass_are_each_saved_in_it() {
         let (mut parts, start) = parts(16);
         let mut saves = 0;
         for pass in 1..=40 {
             let now = start + secs(15 * pass);
-            (0..16).for_each(|number| parts.mark(number, now));
+            (0..16).for_each(|number| parts.mark(&key(number, 16), true, now));
             parts.pass_ended();
             for second in 0..15 {
                 let now = now + secs(second);
@@ -224,7 +270,27 @@ mod tests {
                 }
             }
         }
-        assert!((200..=320).contains(&saves), "{saves} saves in 600 s");
+        assert_eq!(saves, 16 * 40);
+    }
+
+    #[test]
+    fn what_is_not_saved_is_told_until_it_is() {
+        let (mut parts, start) = parts(2);
+        assert_eq!(parts.word(), "0@ 1@", "nothing was saved in this term");
+        for number in [0, 1] {
+            parts.begin(number);
+            parts.saved(number, "5".into(), start, false, true);
+        }
+        assert_eq!(parts.word(), "");
+        parts.mark(&key(1, 2), false, start);
+        assert_eq!(parts.word(), "", "a repetition is taken for granted");
+        parts.mark(&key(1, 2), true, start);
+        assert!(parts.word().starts_with("1@5="), "{}", parts.word());
+        parts.begin(1);
+        parts.failed(1, start);
+        assert!(parts.word().starts_with("1@5="), "{}", parts.word());
+        parts.double();
+        assert_eq!(parts.word(), "0@5 1@5 2@ 3@");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::clock::Clock;
-use crate::cluster::lease::Leadership;
+use crate::cluster::lease::{Former, LastWord, Leadership};
 use crate::cluster::stored::MemoryStore;
 use crate::controller::keeper::{Circumstances, begin};
 use crate::memory::stored::decode;
@@ -20,18 +20,29 @@ struct Term {
 
 /// The former leader was last known to lead at `former`, counted from the world's start.
 async fn lead(world: &Arc<World>, who: &str, former: Option<Duration>) -> Term {
+    take_over(world, who, former, "").await
+}
+
+/// With this word in its last renewal.
+async fn take_over(world: &Arc<World>, who: &str, former: Option<Duration>, word: &str) -> Term {
     let store = Arc::new(MemoryStore::new(world.client(), "trimtab", "trimtab", who, secs(2)));
     let epoch = world.now() - SignedDuration::try_from(world.elapsed()).unwrap();
-    let former = former.map(|former| epoch + SignedDuration::try_from(former).unwrap());
+    let former = former.map(|former| Former {
+        renewed: epoch + SignedDuration::try_from(former).unwrap(),
+        word: Some(word.into()),
+    });
     let until = Instant::now() + secs(1_000_000);
-    let (leadership, receiver) = watch::channel(Leadership::Leading { until, former });
+    let (leadership, receiver) = watch::channel(Leadership::Leading {
+        until,
+        former,
+        word: LastWord::default(),
+    });
     let (recorder, writer) = events(world.client());
     tokio::spawn(writer.run(CancellationToken::new(), secs(0)));
     let circumstances = Circumstances {
         clock: world.clone(),
         recorder,
         leadership: receiver,
-        sync_period: PERIOD,
     };
     let beginning = begin(store.clone(), circumstances).await;
     let scene = Scene::over(world.clone(), GuardSettings::default(), Some(beginning));
@@ -139,7 +150,7 @@ async fn what_may_have_been_recommended_after_the_last_save_counts_as_the_count(
     first.scene.until(falls + secs(100)).await;
     let killed = first.kill();
     *world.faults.lock() = Faults::default();
-    let _second = lead(&world, "second", Some(killed)).await;
+    let _second = take_over(&world, "second", Some(killed), "0@*").await;
     tokio::time::sleep_until(world.started + secs(900)).await;
     let fell = scales(&world)[1].0 - killed.as_secs_f64();
     assert!(
@@ -301,7 +312,7 @@ async fn memory_that_is_missing_corrupt_or_of_the_future_is_warned_of_and_begun_
             object["binaryData"]["memory"] = json!("VFRNMQ==")
         }),
         ("UnreadableMemory", |object| {
-            object["binaryData"]["memory"] = json!("VFRNMgAAAAA=")
+            object["binaryData"]["memory"] = json!("VFRNOQAAAAA=")
         }),
         ("UnreadableMemory", |object| object["binaryData"] = Value::Null),
     ];

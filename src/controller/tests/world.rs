@@ -41,6 +41,8 @@ pub(super) struct Faults {
     pub(super) lose_answers: bool,
     /// ConfigMaps are refused with 403.
     pub(super) no_config_maps: bool,
+    /// Each answer about ConfigMaps takes so long.
+    pub(super) config_maps_take: Duration,
 }
 
 /// A scale that was written.
@@ -60,6 +62,10 @@ pub(super) struct Seen {
     writing: BTreeSet<String>,
     /// When ConfigMaps were written.
     pub(super) saves: Vec<Duration>,
+    /// What was recommended for autoscaler 0, and when.
+    pub(super) recommended: Vec<(Duration, i32)>,
+    /// When the Lease was written, and by whom.
+    pub(super) renewals: Vec<(Duration, String)>,
     /// The reasons of Events.
     pub(super) events: Vec<String>,
     /// When lists of all usages were asked for, and how many were under way at most.
@@ -75,13 +81,15 @@ pub(super) struct World {
     pub(super) started: Instant,
     epoch: Timestamp,
     autoscalers: usize,
-    /// From this time on each pod uses so much, as samples show it; half of it before.
-    load: Mutex<Option<(Duration, u32)>>,
+    /// From these times on each pod uses so much, as samples show it; before the first, half of what it requests.
+    loads: Mutex<Vec<(Duration, u32)>>,
     behavior: Value,
     /// The counts that were written.
     counts: Mutex<BTreeMap<usize, i64>>,
     /// ConfigMaps by name.
     pub(super) config_maps: Mutex<BTreeMap<String, Value>>,
+    /// Leases by name.
+    leases: Mutex<BTreeMap<String, Value>>,
     pub(super) faults: Mutex<Faults>,
     pub(super) seen: Mutex<Seen>,
 }
@@ -102,10 +110,11 @@ impl World {
             started: Instant::now(),
             epoch: "2026-01-05T08:00:00Z".parse().unwrap(),
             autoscalers,
-            load: Mutex::default(),
+            loads: Mutex::default(),
             behavior,
             counts: Mutex::default(),
             config_maps: Mutex::default(),
+            leases: Mutex::default(),
             faults: Mutex::default(),
             seen: Mutex::default(),
         })
@@ -123,7 +132,7 @@ impl World {
     /// Each pod uses so many thousandths of a core; gives when that can first be read.
     pub(super) fn load(&self, milli: u32) -> Duration {
         let shows = FIRST + RESOLUTION * (self.sample() + 1);
-        *self.load.lock() = Some((shows, milli));
+        self.loads.lock().push((shows, milli));
         shows
     }
 
@@ -151,6 +160,7 @@ impl World {
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let (code, value) = match method {
             Method::PATCH => self.write(&path, &body).await,
+            _ if path.contains("/leases") => self.leases(method, &body).await,
             _ if path.contains("/configmaps") => self.config_maps(method, &path, &body).await,
             Method::POST => {
                 let event: Value = serde_json::from_slice(&body).unwrap();
@@ -227,7 +237,8 @@ impl World {
     }
 
     async fn config_maps(&self, method: Method, path: &str, body: &Bytes) -> (u16, Value) {
-        sleep(Duration::from_millis(5)).await;
+        let takes = self.faults.lock().config_maps_take;
+        sleep(takes + Duration::from_millis(5)).await;
         let refused = |code: u16, reason| {
             (
                 code,
@@ -265,6 +276,26 @@ impl World {
         (200, object)
     }
 
+    async fn leases(&self, method: Method, body: &Bytes) -> (u16, Value) {
+        sleep(Duration::from_millis(5)).await;
+        let mut objects = self.leases.lock();
+        let there = objects.get("trimtab").cloned();
+        if method == Method::GET {
+            return there.map_or((404, json!({})), |there| (200, there));
+        }
+        let mut object: Value = serde_json::from_slice(body).unwrap();
+        let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+        if there.is_some_and(|there| version(&there) != version(&object)) {
+            return (409, json!({}));
+        }
+        let mut seen = self.seen.lock();
+        let who = object["spec"]["holderIdentity"].as_str().unwrap().to_owned();
+        seen.renewals.push((self.elapsed(), who));
+        object["metadata"]["resourceVersion"] = json!(seen.renewals.len().to_string());
+        objects.insert("trimtab".to_owned(), object.clone());
+        (200, object)
+    }
+
     async fn usages(&self, path: &str, query: &str) -> Value {
         let whole = !path.contains("/namespaces/");
         let probe = query.contains("labelSelector");
@@ -288,10 +319,14 @@ impl World {
                     || query.ends_with(&format!("app%3D{}", name(n)))
                     || query.ends_with(&format!("={}", name(n))))
         };
-        let (sample, load) = (self.sample(), *self.load.lock());
-        let shown = FIRST + RESOLUTION * sample;
+        let shown = FIRST + RESOLUTION * self.sample();
         let at = self.epoch + SignedDuration::try_from(shown).unwrap() - AGE;
-        let milli = load.filter(|(from, _)| shown >= *from).map_or(50, |(_, milli)| milli);
+        let loads = self.loads.lock().clone();
+        let milli = loads
+            .iter()
+            .rev()
+            .find(|(from, _)| shown >= *from)
+            .map_or(50, |(_, milli)| *milli);
         let items: Vec<Value> = (0..self.autoscalers)
             .filter(|n| selected(*n))
             .flat_map(|n| (0..PODS).map(move |pod| (n, pod)))

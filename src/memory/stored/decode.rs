@@ -6,7 +6,7 @@ use flate2::read::DeflateDecoder;
 use jiff::Timestamp;
 
 use super::bytes::{Malformed, Reader};
-use super::encode::{HEAD_BYTES, MAGIC, MOST_BYTES, VERSION, WITH_INTENT, WITH_UNKNOWN};
+use super::encode::{HEAD_BYTES, MAGIC, MOST_BYTES, VERSION, WITH_COUNT, WITH_INTENT, WITH_UNKNOWN};
 use super::{Intent, MOST_PARTS, Part, Record};
 use crate::memory::slots::Slots;
 use crate::memory::{Entry, MOST_RECOMMENDATIONS, MOST_SCALE_EVENTS, Memory};
@@ -28,7 +28,7 @@ pub enum Unreadable {
     #[error("it is no memory of trimtab")]
     Foreign,
     /// A later trimtab stored it.
-    #[error("it has version {0:?}, and only version '1' is known")]
+    #[error("it has version {0:?}, and only version '2' is known")]
     Version(char),
     /// It is larger than stored memory can be.
     #[error("it is larger than stored memory can be")]
@@ -88,7 +88,6 @@ fn inflated(bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
 
 fn part(reader: &mut Reader<'_>) -> Result<Part, Unreadable> {
     let saved_at = timestamp(reader.signed()?)?;
-    let complete_until = time(reader, saved_at)?;
     let writer = reader.text(MOST_WRITER_BYTES)?.to_owned();
     let number = reader.up_to(MOST_PARTS - 1)?;
     let parts = reader.up_to(MOST_PARTS)?;
@@ -105,7 +104,6 @@ fn part(reader: &mut Reader<'_>) -> Result<Part, Unreadable> {
     Ok(Part {
         writer,
         saved_at,
-        complete_until,
         number,
         parts,
         records,
@@ -139,6 +137,10 @@ fn record(reader: &mut Reader<'_>, name: &str, saved_at: Timestamp) -> Result<Re
     if flags & WITH_UNKNOWN != 0 {
         unknown_until = Some(time(reader, saved_at)?);
     }
+    let mut count = None;
+    if flags & WITH_COUNT != 0 {
+        count = Some(reader.replicas()?);
+    }
     let memory = Memory {
         recommendations: Slots::from_entries(&entries(reader, saved_at, MOST_RECOMMENDATIONS)?),
         scale_ups: Slots::from_entries(&entries(reader, saved_at, MOST_SCALE_EVENTS)?),
@@ -148,6 +150,7 @@ fn record(reader: &mut Reader<'_>, name: &str, saved_at: Timestamp) -> Result<Re
         key: Key::new(namespace, name),
         uid: u32::from_le_bytes(uid),
         memory,
+        count,
         intent,
         unknown_until,
     })

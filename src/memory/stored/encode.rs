@@ -1,6 +1,6 @@
 //! A part as bytes.
 //!
-//! Four bytes `TTM1`, of which the last is the version; a CRC-32 of all that follows, least byte first; the rest compressed
+//! Four bytes `TTM2`, of which the last is the version; a CRC-32 of all that follows, least byte first; the rest compressed
 //! (raw DEFLATE). Times are milliseconds before the part was saved, names share their beginning with the one before.
 
 use std::io::Write;
@@ -16,7 +16,7 @@ use crate::memory::{Entry, Memory};
 /// What stored memory begins with; the version follows.
 pub(super) const MAGIC: &[u8] = b"TTM";
 /// The version that is written, and the only one that is read.
-pub(super) const VERSION: u8 = b'1';
+pub(super) const VERSION: u8 = b'2';
 /// Magic, version and checksum.
 pub(super) const HEAD_BYTES: usize = 8;
 
@@ -25,12 +25,12 @@ pub const MOST_BYTES: usize = 384 * 1024;
 
 pub(super) const WITH_INTENT: u8 = 1;
 pub(super) const WITH_UNKNOWN: u8 = 2;
+pub(super) const WITH_COUNT: u8 = 4;
 
 /// The bytes of `part`, whose records must be sorted by name.
 pub fn encode(part: &Part) -> Vec<u8> {
     let mut plain = Vec::with_capacity(64 * part.records.len() + 256);
     put_signed(&mut plain, part.saved_at.as_millisecond());
-    put_time(&mut plain, part, part.complete_until);
     put_text(&mut plain, &part.writer);
     put_size(&mut plain, part.number);
     put_size(&mut plain, part.parts);
@@ -74,6 +74,9 @@ fn put_record(out: &mut Vec<u8>, part: &Part, record: &Record) {
     if record.unknown_until.is_some() {
         flags |= WITH_UNKNOWN;
     }
+    if record.count.is_some() {
+        flags |= WITH_COUNT;
+    }
     out.push(flags);
     if let Some(intent) = record.intent {
         put_replicas(out, intent.from);
@@ -82,6 +85,9 @@ fn put_record(out: &mut Vec<u8>, part: &Part, record: &Record) {
     }
     if let Some(until) = record.unknown_until {
         put_time(out, part, until);
+    }
+    if let Some(count) = record.count {
+        put_replicas(out, count);
     }
     let Memory {
         recommendations,

@@ -34,6 +34,7 @@ fn record(name: &str) -> Record {
         key: Key::new("shop", name),
         uid: uid_mark("a uid"),
         memory: Memory::default(),
+        count: None,
         intent: None,
         unknown_until: None,
     }
@@ -43,7 +44,6 @@ fn part(saved: i64, records: Vec<Record>) -> Part {
     Part {
         writer: "trimtab-0_uuid".to_owned(),
         saved_at: at(saved),
-        complete_until: at(saved + 20),
         number: 0,
         parts: 1,
         records,
@@ -62,6 +62,7 @@ prop_compose! {
         events in prop::collection::vec((-2000i64..100, 0i32..2000, any::<bool>()), 0..10),
         intent in prop::option::of((0i32..9, 0i32..9, -20i64..20)),
         unknown in prop::option::of(-100i64..100),
+        count in prop::option::of(0i32..2000),
     ) -> Record {
         let mut memory = Memory::default();
         for (seconds, replicas) in recommendations {
@@ -75,6 +76,7 @@ prop_compose! {
             key: Key::new("shop", name),
             uid,
             memory: memory.thinned(),
+            count,
             intent: intent.map(|(from, to, seconds)| Intent { from, to, at: at(seconds) }),
             unknown_until: unknown.map(at),
         }
@@ -85,8 +87,8 @@ fn shown(part: &Part) -> Vec<String> {
     let of = |record: &Record| {
         let memory = serde_json::to_string(&record.memory).unwrap();
         format!(
-            "{} {} {memory} {:?} {:?}",
-            record.key, record.uid, record.intent, record.unknown_until
+            "{} {} {memory} {:?} {:?} {:?}",
+            record.key, record.uid, record.count, record.intent, record.unknown_until
         )
     };
     part.records.iter().map(of).collect()
@@ -101,7 +103,7 @@ proptest! {
         let bytes = encode(&stored);
         let back = decode(&bytes).unwrap();
         prop_assert_eq!(shown(&back), shown(&stored));
-        prop_assert_eq!((&back.writer, back.saved_at, back.complete_until), (&stored.writer, at(0), at(20)));
+        prop_assert_eq!((&back.writer, back.saved_at), (&stored.writer, at(0)));
         prop_assert_eq!(encode(&back), bytes);
     }
 
@@ -137,11 +139,11 @@ fn ten_thousand_autoscalers_in_a_scale_down_window_take_two_parts() {
 #[test]
 fn other_versions_and_other_objects_are_told_apart() {
     let mut bytes = encode(&part(0, Vec::new()));
-    bytes[3] = b'2';
-    assert_eq!(decode(&bytes), Err(Unreadable::Version('2')));
+    bytes[3] = b'1';
+    assert_eq!(decode(&bytes), Err(Unreadable::Version('1')));
     assert_eq!(decode(b""), Err(Unreadable::Foreign));
     assert_eq!(decode(b"{}"), Err(Unreadable::Foreign));
-    let long = [b"TTM1".as_slice(), &[0; MOST_BYTES]].concat();
+    let long = [b"TTM2".as_slice(), &[0; MOST_BYTES]].concat();
     assert_eq!(decode(&long), Err(Unreadable::TooLarge));
 }
 
@@ -152,7 +154,7 @@ fn sealed(plain: &[u8]) -> Vec<u8> {
     let mut compressor = flate2::write::DeflateEncoder::new(&mut body, flate2::Compression::fast());
     compressor.write_all(plain).unwrap();
     compressor.finish().unwrap();
-    [b"TTM1".as_slice(), &crc32fast::hash(&body).to_le_bytes(), &body].concat()
+    [b"TTM2".as_slice(), &crc32fast::hash(&body).to_le_bytes(), &body].concat()
 }
 
 #[test]
@@ -167,7 +169,7 @@ proptest! {
     fn no_bytes_with_a_right_checksum_break_the_reader(plain in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = decode(&sealed(&plain));
         // With a head that is right.
-        let head = [0, 39, 1, b'w', 0, 1, 1];
+        let head = [0, 1, b'w', 0, 1, 1];
         let _ = decode(&sealed(&[head.as_slice(), &plain].concat()));
     }
 }
@@ -188,23 +190,58 @@ fn of_two_records_the_later_counts() {
     let (mut old, mut new) = (record("web"), record("web"));
     recommend(&mut old.memory, 9, -100);
     recommend(&mut new.memory, 4, -50);
-    let found = recollect(vec![part(0, vec![new.clone()]), part(-30, vec![old])], at(5), at(6));
+    let found = recollect(
+        vec![part(0, vec![new.clone()]), part(-30, vec![old])],
+        |_, _| false,
+        at(5),
+        at(6),
+    );
     assert_eq!(found[&new.key].memory, new.memory);
+}
+
+/// 9 until a while ago, 4 when it was stored, with 9 pods.
+fn held() -> Record {
+    let mut held = record("web");
+    recommend(&mut held.memory, 9, -100);
+    recommend(&mut held.memory, 4, 0);
+    held.count = Some(9);
+    held
 }
 
 #[test]
 fn what_lies_after_the_last_save_counts_as_the_current_count() {
-    let mut low = record("web");
-    recommend(&mut low.memory, 9, -100);
-    recommend(&mut low.memory, 4, 0);
-    let memory = |last_alive: i64| {
-        let found = recollect(vec![part(0, vec![low.clone()])], at(last_alive), at(100));
-        found[&low.key].clone().settled(9, None, at(last_alive))
+    let memory = |lacking: bool| {
+        let found = recollect(vec![part(0, vec![held()])], |_, _| lacking, at(90), at(100));
+        found[&held().key].clone().inherited(9, None, at(90), at(100))
     };
-    // Its writer was to store it again by 20.
-    assert_eq!(memory(20).largest_after(at(-99)), Some(4));
-    assert_eq!(memory(90).largest_after(at(-99)), Some(9));
-    assert_eq!(memory(90).largest_after(at(90)), None);
+    // Everything was stored when its writer was last known to be alive.
+    assert_eq!(memory(false).largest_after(at(-100)), Some(4));
+    assert_eq!(memory(true).largest_after(at(-100)), Some(9));
+    let other = |number: usize, key: &Key| number != 0 || *key != held().key;
+    let found = recollect(vec![part(0, vec![held()])], other, at(90), at(100));
+    assert_eq!(found[&held().key].unknown_until, None);
+}
+
+#[test]
+fn what_was_recommended_last_holds_until_the_next_leader_sees_the_count() {
+    let memory = held().inherited(9, None, at(2), at(25));
+    assert_eq!(memory.largest_after(at(24)), Some(4));
+    assert_eq!(memory.largest_after(at(-101)), Some(9));
+    assert!(record("web").inherited(9, None, at(2), at(25)).is_new());
+}
+
+#[test]
+fn a_count_that_is_not_the_stored_one_was_recommended_meanwhile() {
+    for count in [12, 7] {
+        let memory = held().inherited(count, None, at(2), at(25));
+        assert_eq!(memory.largest_after(at(24)), Some(count));
+        assert_eq!(memory.last_recommendation(), Some(count));
+    }
+    let unknown = Record { count: None, ..held() };
+    assert_eq!(
+        unknown.inherited(12, None, at(2), at(25)).largest_after(at(24)),
+        Some(4)
+    );
 }
 
 #[test]
@@ -240,7 +277,7 @@ fn times_that_are_still_to_come_count_as_now() {
         to: 2,
         at: at(5000),
     });
-    let found = recollect(vec![part(0, vec![ahead.clone()])], at(9000), at(10));
+    let found = recollect(vec![part(0, vec![ahead.clone()])], |_, _| true, at(9000), at(10));
     let found = found[&ahead.key].clone();
     assert_eq!(found.memory.largest_after(at(9)), Some(9));
     assert_eq!(found.memory.largest_after(at(10)), None);
