@@ -263,6 +263,14 @@ impl Dry {
 }
 
 impl Hand {
+    /// Whether decisions are ours to make: a process that was stopped for a while may find out here that its time is over.
+    pub(super) fn leads(&self) -> bool {
+        match self {
+            Self::Acting(acting) => acting.leads(),
+            Self::Dry(_) => true,
+        }
+    }
+
     /// Writes the count, if one is due.
     pub(super) async fn write_scale(&self, key: &Key, target: Option<&ScaleResource>, decision: &Decision) -> ScaleTry {
         let Some(write) = &decision.write else {

@@ -103,6 +103,10 @@ async fn sync_valid(
             warn!(hpa = %key, "Sync given up: it saw nothing within {limit}");
             return blank(key, ErrorClass::Internal);
         };
+        if !cx.hand.leads() {
+            debug!(hpa = %key, "Sync given up: this process does not lead any more");
+            return blank(key, ErrorClass::Internal);
+        }
         let now = cx.clock.now();
         if let Ok(scale) = &sight.seen.scale
             && let Some(recalled) = cx.held.recall(spec, scale.spec_replicas, now)

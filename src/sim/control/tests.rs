@@ -1,5 +1,7 @@
 //! The real controller on a simulated cluster, for a virtual hour.
 
+mod sharded;
+
 use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 

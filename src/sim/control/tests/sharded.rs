@@ -1,0 +1,321 @@
+//! Several processes share three shards, and things happen to them: who decided for which autoscaler, and when.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use http_body_util::Full;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::super::*;
+use super::{Nobody, minutes};
+use crate::cluster::autoscalers::Share;
+use crate::cluster::claims::{ClaimWatch, Claims, Tenancy, lease_of_shard};
+use crate::controller::shards::{self, Maker};
+use crate::shards::Sharding;
+use crate::sim::api::{AUTOSCALERS, AnswerBody, DEPLOYMENTS};
+use crate::sim::fleet::{Behaviour, Fleet};
+use crate::sim::load::Load;
+use crate::spec::Key;
+
+const SHARDS: u16 = 3;
+const NAMESPACES: usize = 12;
+
+/// The Lease's duration, and the time between two syncs, as by default.
+const LEASE_TIME: Duration = Duration::from_secs(10);
+const PERIOD: Duration = Duration::from_secs(15);
+
+fn sharding() -> Sharding {
+    Sharding::new(SHARDS).unwrap()
+}
+
+/// Who decided for whom, in the order of time.
+type Decisions = Arc<Mutex<Vec<(Instant, &'static str, Key)>>>;
+
+/// Holds requests back, and lets all of them go on later.
+struct Gate(watch::Receiver<bool>);
+
+impl Between for Gate {
+    fn carry<'a>(&'a self, api: &'a Api, request: Request<Bytes>) -> BoxFuture<'a, io::Result<Response<AnswerBody>>> {
+        Box::pin(async move {
+            let mut open = self.0.clone();
+            let _ = open.wait_for(|open| *open).await;
+            let (head, body) = request.into_parts();
+            Ok(api.answer(Request::from_parts(head, Full::new(body))).await)
+        })
+    }
+}
+
+/// One of several processes, put together as `trimtab run --shards` does it.
+struct Sharded {
+    name: &'static str,
+    claims: ClaimWatch,
+    gate: watch::Sender<bool>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+    line: Line,
+}
+
+struct Parts {
+    cluster: Arc<Cluster>,
+    clock: Arc<VirtualClock>,
+    recorder: EventRecorder,
+    options: ProcessOptions,
+    name: &'static str,
+}
+
+impl Maker for Parts {
+    async fn make(&self, tenancy: &Tenancy, share: Share) -> Arc<Controller> {
+        let clients = &self.cluster.clients;
+        let lease = lease_of_shard(LEASE, tenancy.shard);
+        let store = MemoryStore::new(clients.api.clone(), LEASE_NAMESPACE, &lease, self.name, REQUEST_TIME);
+        let circumstances = Circumstances {
+            clock: self.clock.clone(),
+            recorder: self.recorder.clone(),
+            leadership: tenancy.leadership.clone(),
+            sync_period: PERIOD,
+        };
+        let hand = Hand::Acting(Acting {
+            client: clients.api.clone(),
+            timeout: REQUEST_TIME,
+            recorder: self.recorder.clone(),
+            budget: Arc::new(Mutex::new(StatusBudget::new(STATUS_WRITES_PER_SECOND, PERIOD))),
+            leadership: Some(tenancy.leadership.clone()),
+            onlooker: self.options.onlooker.clone(),
+        });
+        let controller = Controller::new(
+            self.cluster.clone(),
+            sources(clients, &self.options),
+            self.options.controller.clone(),
+            self.clock.clone(),
+            hand,
+            Arc::new(Nobody),
+        );
+        let beginning = begin(Arc::new(store), circumstances).await;
+        Arc::new(controller.for_share(share).remembering(beginning))
+    }
+
+    fn beat(&self) {}
+
+    fn ended(&self, _: u16) {}
+}
+
+impl Sharded {
+    fn held(&self) -> Vec<u16> {
+        self.claims.health().held
+    }
+
+    async fn kill(self) {
+        self.line.cut();
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+struct Scene {
+    api: Arc<Api>,
+    clock: Arc<VirtualClock>,
+    decisions: Decisions,
+}
+
+impl Scene {
+    fn begin() -> Self {
+        let clock = Arc::new(VirtualClock::new("2026-01-05T08:00:00Z".parse().unwrap()));
+        let api = Api::new(clock.clone());
+        let fleet = Arc::new(Fleet::new(api.clone(), clock.clone(), 1));
+        for number in 0..NAMESPACES {
+            let namespace = format!("team-{number}");
+            api.store.ensure_namespace(&namespace);
+            let behaviour = Behaviour {
+                cpu: Load::Steady(90.0),
+                ..Behaviour::default()
+            };
+            fleet.behave(Key::new(namespace.as_str(), "web"), behaviour);
+            let metadata = || json!({ "name": "web", "namespace": namespace });
+            let deployment = json!({ "metadata": metadata(), "spec": { "replicas": 2,
+                "selector": { "matchLabels": { "app": "web" } }, "template": { "metadata": { "labels": { "app": "web" } },
+                    "spec": { "containers": [{ "name": "main", "image": "v1",
+                        "resources": { "requests": { "cpu": "100m" } } }] } } } });
+            api.store.create(&DEPLOYMENTS, deployment).unwrap();
+            let autoscaler = json!({ "metadata": metadata(), "spec": { "minReplicas": 2, "maxReplicas": 10,
+                "metrics": super::cpu(50),
+                "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" } } });
+            api.store.create(&AUTOSCALERS, autoscaler).unwrap();
+        }
+        tokio::spawn(async move { fleet.run().await });
+        Self {
+            api,
+            clock,
+            decisions: Decisions::default(),
+        }
+    }
+
+    fn start(&self, name: &'static str, seed: u64) -> Sharded {
+        let (gate, open) = watch::channel(true);
+        let line = Line::new(self.api.clone(), Some(Arc::new(Gate(open))));
+        let clients = Clients::over(
+            line.client(),
+            &ClientSettings::default(),
+            "simulated".to_owned(),
+            "default".to_owned(),
+        );
+        let cluster_options = ClusterOptions {
+            scope: Scope::Cluster,
+            watch: WatchOptions {
+                streamed_lists: true,
+                seed,
+            },
+            scale_time: REQUEST_TIME,
+        };
+        let stop = CancellationToken::new();
+        let cluster = Arc::new(Cluster::start_sharded(
+            clients.clone(),
+            cluster_options,
+            sharding(),
+            CancellationToken::new(),
+        ));
+        let lease = LeaseSettings {
+            lease_duration: LEASE_TIME,
+            renew_deadline: Duration::from_secs(7),
+            ..LeaseSettings::new(LEASE_NAMESPACE, LEASE, name)
+        };
+        let (claiming, tenancies, claims) = Claims::new(clients.leases.clone(), lease, sharding(), self.clock.clone());
+        let (recorder, events) = events(clients.api.clone());
+        let decisions = self.decisions.clone();
+        let options = ProcessOptions {
+            seed,
+            onlooker: Some(Arc::new(move |spec, _| {
+                decisions.lock().push((Instant::now(), name, spec.key.clone()));
+            })),
+            ..ProcessOptions::default()
+        };
+        let maker = Arc::new(Parts {
+            cluster: cluster.clone(),
+            clock: self.clock.clone(),
+            recorder,
+            options,
+            name,
+        });
+        let until = stop.clone();
+        let task = tokio::spawn(async move {
+            let ended = CancellationToken::new();
+            let terms = async {
+                shards::run(cluster.clone(), sharding(), tenancies, maker, until).await;
+                ended.cancel();
+            };
+            tokio::join!(
+                terms,
+                claiming.run(ended.clone()),
+                events.run(ended.clone(), Duration::from_millis(300)),
+            );
+            cluster.stop().await;
+        });
+        Sharded {
+            name,
+            claims,
+            gate,
+            stop,
+            task,
+            line,
+        }
+    }
+
+    /// Waits until these processes have shared all shards out.
+    async fn shared_out(&self, processes: &[&Sharded]) {
+        let began = Instant::now();
+        loop {
+            let counts: Vec<usize> = processes.iter().map(|process| process.held().len()).collect();
+            let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+            if counts.iter().sum::<usize>() == usize::from(SHARDS) && most - least <= 1 {
+                return;
+            }
+            assert!(began.elapsed() < minutes(2), "never shared out: {counts:?}");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The autoscalers of a process.
+    fn keys_of(&self, process: &Sharded) -> BTreeSet<Key> {
+        let held = process.held();
+        let keys = (0..NAMESPACES).map(|number| Key::new(format!("team-{number}"), "web"));
+        keys.filter(|key| held.contains(&sharding().shard_of(&key.namespace))).collect()
+    }
+
+    /// Each of these autoscalers was decided for again no later after `fault` than the lease's time and one sync.
+    fn none_was_left_out(&self, keys: &BTreeSet<Key>, fault: Instant, but: &str) {
+        let decisions = self.decisions.lock();
+        for key in keys {
+            let again = decisions.iter().find(|(at, who, whose)| whose == key && *at > fault && *who != but);
+            let (at, who, _) = again.unwrap_or_else(|| panic!("nobody decides for {key} any more"));
+            let took = *at - fault;
+            assert!(took <= LEASE_TIME + PERIOD, "{key}: decided by {who} only {took:?} later");
+        }
+    }
+
+    /// Nowhere two processes decide for the same in turn: whoever comes back was away for a lease's time at least.
+    fn none_was_decided_by_two(&self) {
+        let mut by_key: BTreeMap<Key, Vec<(Instant, &str)>> = BTreeMap::new();
+        for (at, who, key) in &*self.decisions.lock() {
+            by_key.entry(key.clone()).or_default().push((*at, who));
+        }
+        assert_eq!(by_key.len(), NAMESPACES);
+        for (key, decisions) in by_key {
+            let mut last: BTreeMap<&str, Instant> = BTreeMap::new();
+            let mut former = "";
+            for (at, who) in decisions {
+                if let Some(before) = last.insert(who, at).filter(|_| who != former) {
+                    assert!(at - before >= LEASE_TIME, "{key}: {former} decided between two of {who}'s");
+                }
+                former = who;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_autoscaler_is_left_out_and_none_is_decided_by_two_whatever_happens_to_the_processes() {
+    let scene = Scene::begin();
+    let (a, b, c) = (scene.start("a", 1), scene.start("b", 2), scene.start("c", 3));
+    scene.shared_out(&[&a, &b, &c]).await;
+    sleep(minutes(2)).await;
+
+    // One is killed.
+    let (keys, fault) = (scene.keys_of(&b), Instant::now());
+    assert!(!keys.is_empty());
+    b.kill().await;
+    sleep(minutes(1)).await;
+    scene.none_was_left_out(&keys, fault, "b");
+    scene.shared_out(&[&a, &c]).await;
+
+    // One comes: it gets its share.
+    let d = scene.start("d", 4);
+    scene.shared_out(&[&a, &c, &d]).await;
+    sleep(minutes(1)).await;
+
+    // One gets no answers for longer than its lease, then all of them.
+    let (keys, fault) = (scene.keys_of(&c), Instant::now());
+    c.gate.send_replace(false);
+    sleep(Duration::from_secs(40)).await;
+    scene.none_was_left_out(&keys, fault, "c");
+    assert!(c.held().is_empty());
+    c.gate.send_replace(true);
+    scene.shared_out(&[&a, &c, &d]).await;
+    sleep(minutes(1)).await;
+
+    // One ends in order: the others wait for no lease.
+    let (keys, fault) = (scene.keys_of(&a), Instant::now());
+    a.stop.cancel();
+    a.task.await.unwrap();
+    sleep(minutes(1)).await;
+    scene.none_was_left_out(&keys, fault, "a");
+    scene.shared_out(&[&c, &d]).await;
+    assert_ne!(c.name, d.name);
+    scene.none_was_decided_by_two();
+    for process in [c, d] {
+        process.stop.cancel();
+        process.task.await.unwrap();
+    }
+}
