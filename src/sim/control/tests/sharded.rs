@@ -76,7 +76,6 @@ impl Maker for Parts {
             clock: self.clock.clone(),
             recorder: self.recorder.clone(),
             leadership: tenancy.leadership.clone(),
-            sync_period: PERIOD,
         };
         let hand = Hand::Acting(Acting {
             client: clients.api.clone(),
