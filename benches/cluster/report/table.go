@@ -101,11 +101,11 @@ func disturbed(results []result.Result) {
 
 type pair struct{ trimtab, other *result.Result }
 
-// pairsOf trimtab and each other controller on the same size and mix.
+// pairsOf trimtab and each other controller on the same size and mix. A run of trimtab with a name of its own was not made beside theirs.
 func pairsOf(all []result.Result) (out []pair) {
 	for i := range all {
 		for j := range all {
-			if all[i].Trimtab() && !all[j].Trimtab() && all[j].Name != "queries" && all[i].Size == all[j].Size && all[i].Shown == nil {
+			if all[i].Name == "trimtab" && !all[j].Trimtab() && all[j].Name != "queries" && all[i].Size == all[j].Size {
 				out = append(out, pair{&all[i], &all[j]})
 			}
 		}
