@@ -19,6 +19,7 @@ mod held;
 mod places;
 mod precedence;
 mod probe;
+mod steady;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -50,6 +51,7 @@ use precedence::Precedence;
 use probe::Prober;
 use report::{PassReport, SyncReport};
 use schedule::Schedule;
+use steady::Steady;
 
 /// How often statuses that wait for the budget are looked at: it fills by the second.
 const BUDGET_PERIOD: Duration = Duration::from_secs(1);
@@ -88,7 +90,7 @@ pub(crate) struct Context {
     pub cluster: Arc<Cluster>,
     pub sources: MetricSources,
     pub settings: ControllerSettings,
-    pub clock: Arc<dyn Clock>,
+    clock: Arc<Steady>,
     pub hand: Hand,
     /// The autoscalers to decide for.
     share: Share,
@@ -148,7 +150,7 @@ impl Controller {
             cluster,
             sources,
             settings,
-            clock,
+            clock: Arc::new(Steady::new(clock)),
             hand,
             share,
             held: Held::default(),
@@ -173,7 +175,8 @@ impl Controller {
     /// Begins with the memory of a former leader, and keeps its own in the same store. To be said before anything else.
     pub fn remembering(mut self, beginning: Beginning) -> Self {
         let context = Arc::get_mut(&mut self.context).expect("nobody else has it before it runs");
-        context.keeper = Some(beginning.keeper);
+        // What is held and what is stored have the same times.
+        context.keeper = Some(beginning.keeper.with_clock(context.clock.clone()));
         *self.former.lock() = Some((beginning.records, beginning.last_alive));
         self
     }
@@ -325,6 +328,14 @@ impl Controller {
         };
         if due.autoscalers.is_empty() {
             return self.listener.pass(report);
+        }
+        if let Some(step) = self.context.clock.take_over() {
+            let milliseconds = i64::try_from(step.as_millis()).unwrap_or(0);
+            warn!(
+                milliseconds,
+                "The clock of this machine was set: windows and policies go on as if it had not been"
+            );
+            self.context.held.clock_was_set(milliseconds);
         }
         let answers = pass::questions(&self.context, &due.autoscalers, state.prober.subject());
         let left = due.autoscalers.len();

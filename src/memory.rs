@@ -117,6 +117,13 @@ impl Memory {
         );
     }
 
+    /// Moves all that is remembered by so many milliseconds: the clock by which it was remembered was set.
+    pub fn shift(&mut self, by: i64) {
+        self.recommendations.shift(by);
+        self.scale_ups.shift(by);
+        self.scale_downs.shift(by);
+    }
+
     /// The bytes that the entries take, without the fixed part.
     pub fn entry_bytes(&self) -> usize {
         self.recommendations.bytes() + self.scale_ups.bytes() + self.scale_downs.bytes()
@@ -279,6 +286,23 @@ mod tests {
         }
         assert_eq!(memory.moved_after(Direction::Up, at(-1)), 600);
         assert!(memory.moved_after(Direction::Up, at(300)) >= 299);
+    }
+
+    #[test]
+    fn what_is_moved_with_a_clock_that_was_set_counts_as_before() {
+        let mut memory = Memory::default();
+        let none = SignedDuration::ZERO;
+        memory.recommend(5, at(0), at(-300), none);
+        memory.recommend(3, at(100), at(-200), none);
+        for hours in [1, -2] {
+            let by = hours * 3600;
+            memory.shift(by * 1000);
+            let counted = |memory: &Memory, after| memory.largest_after(at(by + after));
+            assert_eq!((counted(&memory, -1), counted(&memory, 0)), (Some(5), Some(3)));
+            memory.shift(-by * 1000);
+        }
+        memory.shift(i64::MAX);
+        memory.shift(i64::MAX);
     }
 
     #[test]

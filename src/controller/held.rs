@@ -1,6 +1,7 @@
 //! What the controller holds of each autoscaler between two syncs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
@@ -10,7 +11,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use super::selectors::SelectorTable;
 use crate::cluster::autoscalers::{Autoscaler, Origin};
 use crate::memory::Memory;
-use crate::memory::stored::{Intent, Record, is_held, last_within, place, uid_mark};
+use crate::memory::stored::{Intent, Record, is_held, last_within, place, shifted, uid_mark};
 use crate::observe::Status;
 use crate::spec::{Key, Spec};
 
@@ -19,6 +20,8 @@ use crate::spec::{Key, Spec};
 #[derive(Debug, Default)]
 pub(super) struct Held {
     by_key: Mutex<FxHashMap<Key, Kept>>,
+    /// By how many milliseconds the clock was set so far. Changes only while `by_key` is locked.
+    set_by: AtomicI64,
     /// Which autoscaler selects which pods.
     pub selectors: Mutex<SelectorTable>,
 }
@@ -27,6 +30,8 @@ pub(super) struct Held {
 #[derive(Debug, Default)]
 struct Kept {
     memory: Memory,
+    /// What [`Held::set_by`] was when a sync took the memory out.
+    taken_out_at: i64,
     /// What a former leader remembered, or we did when a write had no answer; until the count is seen: then it becomes `memory`.
     former: Option<Box<Former>>,
     /// A scale write whose outcome is not known yet.
@@ -121,15 +126,41 @@ impl Held {
     /// A copy of what is remembered, to decide with; and whether it depends on the count as it is now, and not as a cache has
     /// it, since there is a write of which nobody knows whether it took place.
     pub(super) fn memory(&self, key: &Key) -> (Memory, bool) {
-        let held = self.by_key.lock();
-        let Some(kept) = held.get(key) else {
+        let mut held = self.by_key.lock();
+        let Some(kept) = held.get_mut(key) else {
             return (Memory::default(), false);
         };
+        kept.taken_out_at = self.set_by.load(Ordering::Relaxed);
         let is_open = kept
             .former
             .as_ref()
             .is_some_and(|former| former.record.intent.is_some());
         (kept.memory.clone(), is_open)
+    }
+
+    /// The clock was set by so many milliseconds: moves all that is remembered with it.
+    pub(super) fn clock_was_set(&self, by: i64) {
+        let mut held = self.by_key.lock();
+        self.set_by.fetch_add(by, Ordering::Relaxed);
+        for kept in held.values_mut() {
+            kept.memory.shift(by);
+            if let Some(former) = &mut kept.former {
+                former.record.shift(by);
+                former.last_alive = shifted(former.last_alive, by);
+            }
+            if let Some(intent) = &mut kept.intent {
+                intent.shift(by);
+            }
+        }
+    }
+
+    /// Moves a memory that is taken out by what the clock was set since.
+    pub(super) fn catch_up(&self, key: &Key, memory: &mut Memory) {
+        if let Some(kept) = self.by_key.lock().get_mut(key) {
+            let set_by = self.set_by.load(Ordering::Relaxed);
+            memory.shift(set_by - kept.taken_out_at);
+            kept.taken_out_at = set_by;
+        }
     }
 
     /// Remembers, unless the autoscaler is gone meanwhile. The outcome of a write that was under way is in it. Gives whether a new
@@ -193,6 +224,7 @@ impl Held {
             true => record.inherited(count, behavior, last_alive, now),
             false => record.settled(count, behavior, last_alive),
         };
+        kept.taken_out_at = self.set_by.load(Ordering::Relaxed);
         Some(kept.memory.clone())
     }
 

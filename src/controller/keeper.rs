@@ -96,6 +96,12 @@ struct State {
 }
 
 impl Keeper {
+    /// The same with another clock for what is stored.
+    pub(super) fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.circumstances.clock = clock;
+        self
+    }
+
     /// Saves that `intent` is about to be carried out, together with others.
     pub(super) async fn intend(&self, held: &Held, key: &Key, intent: Intent, standing: Standing) -> Saved {
         held.intend(key, intent, standing);

@@ -107,6 +107,7 @@ async fn sync_valid(
             debug!(hpa = %key, "Sync given up: this process does not lead any more");
             return blank(key, ErrorClass::Internal);
         }
+        cx.held.catch_up(key, &mut memory);
         let now = cx.clock.now();
         if let Ok(scale) = &sight.seen.scale
             && let Some(recalled) = cx.held.recall(spec, scale.spec_replicas, now)
@@ -199,9 +200,10 @@ async fn end(
     sight: &Sight,
     decision: &Decision,
     (outcome, wrote, open): (&WriteOutcome, ScaleWriteReport, Option<Open<'_>>),
-    memory: Memory,
+    mut memory: Memory,
 ) -> SyncReport {
     let Sight { spec, seen, .. } = sight;
+    cx.held.catch_up(&autoscaler.key, &mut memory);
     let now = cx.clock.now();
     let mut conclusion = conclude(spec, seen, decision, outcome, memory, &cx.settings.decide, now);
     remember(

@@ -141,6 +141,11 @@ impl<const MOST: usize> Slots<MOST> {
         }
     }
 
+    /// Moves all times by so many milliseconds.
+    pub(super) fn shift(&mut self, by: i64) {
+        self.base = self.base.saturating_add(by);
+    }
+
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
         self.slots.iter().map(|slot| match slot.is_spent() {
             true => Entry::Spent {

@@ -52,6 +52,29 @@ pub struct Record {
     pub unknown_until: Option<Timestamp>,
 }
 
+impl Record {
+    /// Moves all its times by so many milliseconds: the clock by which they were taken was set.
+    pub fn shift(&mut self, by: i64) {
+        self.memory.shift(by);
+        if let Some(intent) = &mut self.intent {
+            intent.shift(by);
+        }
+        self.unknown_until = self.unknown_until.map(|until| shifted(until, by));
+    }
+}
+
+impl Intent {
+    /// As [`Record::shift`].
+    pub fn shift(&mut self, by: i64) {
+        self.at = shifted(self.at, by);
+    }
+}
+
+/// A time, so many milliseconds later; itself at the edge of time.
+pub fn shifted(at: Timestamp, by: i64) -> Timestamp {
+    at.saturating_add(jiff::SignedDuration::from_millis(by)).unwrap_or(at)
+}
+
 /// Some of the records, as one object holds them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
