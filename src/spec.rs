@@ -19,7 +19,7 @@ mod written;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::quantity::{Milli, Tolerance};
 use crate::selector::Selector;
@@ -29,7 +29,7 @@ pub use problem::{Problem, SpecError};
 /// An autoscaler's identity: its namespace and name. Prints as `namespace/name`.
 ///
 /// All that is remembered about an autoscaler is kept under this key, not under its UID, as in Kubernetes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// The namespace of the autoscaler, of its scale target and of its pods.
     pub namespace: Arc<str>,

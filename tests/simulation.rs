@@ -1,17 +1,18 @@
 //! Seeds: an hour of virtual time each, with everything that goes wrong in it. `SEEDS` is how many, `FIRST` the first one.
 
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use std::{env, fs, thread};
 
-use trimtab::sim::trial::{Event, Mutation, Plan, What, run, shrink};
+use trimtab::sim::trial::{Asking, Event, Mutation, Plan, Point, What, run, shrink};
 
-/// Seeds that found something once.
-const KEPT: &str = include_str!("simulation/kept.txt");
+/// Plans that found something once, as small as they could be made.
+const KEPT: &str = "tests/simulation/kept";
 
 fn number(variable: &str, default: u64) -> u64 {
-    match std::env::var(variable) {
+    match env::var(variable) {
         Ok(text) => text
             .parse()
             .unwrap_or_else(|_| panic!("{variable} is a number, not {text:?}")),
@@ -24,21 +25,21 @@ fn again(seed: u64) -> String {
     format!("FIRST={seed} SEEDS=1 cargo test --profile counted --test simulation -- nothing --nocapture")
 }
 
-/// Runs all of them on all cores; gives those that failed.
-fn failures(seeds: &[u64]) -> Vec<(u64, Vec<String>)> {
-    let (next, failed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+/// Runs all of them on all cores; gives the places of those that failed, and how.
+fn failures(plans: usize, plan: impl Fn(usize) -> Plan + Sync) -> Vec<(usize, Vec<String>)> {
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
-        while let Some(seed) = usize::try_from(next.fetch_add(1, Ordering::Relaxed))
-            .ok()
-            .and_then(|at| seeds.get(at))
-        {
-            let verdict = run(&Plan::new(*seed), None);
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= plans {
+                return;
+            }
+            let plan = plan(at);
+            let verdict = run(&plan, None);
             if let Some(first) = verdict.violations.first() {
-                eprintln!("seed {seed} fails: {first}\n  again: {}", again(*seed));
-                failed
-                    .lock()
-                    .expect("nobody panics with it")
-                    .push((*seed, verdict.violations));
+                eprintln!("seed {} fails: {first}\n  again: {}", plan.seed, again(plan.seed));
+                let mut failed = failed.lock().expect("nobody panics with it");
+                failed.push((at, verdict.violations));
             }
         }
     };
@@ -52,49 +53,88 @@ fn failures(seeds: &[u64]) -> Vec<(u64, Vec<String>)> {
     failed
 }
 
-fn kept() -> Vec<u64> {
-    let lines = KEPT.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    let seed = |line: &str| line.split_whitespace().next().and_then(|seed| seed.parse().ok());
-    lines
-        .map(|line| seed(line).unwrap_or_else(|| panic!("no seed: {line}")))
-        .collect()
+fn kept() -> Vec<(PathBuf, Plan)> {
+    let folder = fs::read_dir(KEPT).expect("the folder is part of the source");
+    let mut files: Vec<PathBuf> = folder.map(|entry| entry.expect("it can be read").path()).collect();
+    files.sort();
+    let plan = |file: &Path| {
+        let text = fs::read_to_string(file).expect("it can be read");
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    };
+    files.into_iter().map(|file| (file.clone(), plan(&file))).collect()
+}
+
+/// Makes the plan as small as it can be and still fail, and puts it where it can be kept from.
+fn made_small(plan: &Plan) -> (Plan, PathBuf) {
+    let smallest = shrink(plan, None);
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("seed-{}.json", plan.seed));
+    let text = serde_json::to_string_pretty(&smallest).expect("a plan can be written");
+    fs::write(&file, text + "\n").expect("the folder is there");
+    (smallest, file)
+}
+
+/// With `RUST_LOG` one can see what the judge sees (`trimtab::sim=debug`), and what the controller logs.
+fn log() {
+    if env::var_os("RUST_LOG").is_some() {
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        // Whichever test is first.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_test_writer()
+            .try_init();
+    }
 }
 
 #[test]
 fn nothing_that_must_not_happen_does_whatever_goes_wrong() {
-    let first = number("FIRST", 1);
-    let mut seeds = kept();
-    seeds.extend(first..first + number("SEEDS", 16));
-    let failed = failures(&seeds);
+    log();
+    let (first, seeds) = (number("FIRST", 1), number("SEEDS", 16));
+    let seeds = usize::try_from(seeds).expect("not so many");
+    let failed = failures(seeds, |at| Plan::new(first + at as u64));
     // The first is told in full: with no more events than it takes.
-    if let Some((seed, violations)) = failed.first() {
-        let smallest = shrink(&Plan::new(*seed), None);
-        let all: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
+    if let Some((at, violations)) = failed.first() {
+        let plan = Plan::new(first + *at as u64);
+        let (smallest, file) = made_small(&plan);
+        let all: Vec<u64> = failed.iter().map(|(at, _)| first + *at as u64).collect();
         panic!(
-            "{} of {} seeds fail: {all:?}; seed {seed} ({}): {violations:#?}\nwith these events alone: {:#?}\nworkloads: {:#?}",
+            "{} of {seeds} seeds fail: {all:?}; seed {} ({}): {violations:#?}\nwith these events alone: {:#?}\n\
+             {} workloads, {} processes. To keep it: cp {} {KEPT}/what-was-wrong.json",
             failed.len(),
-            seeds.len(),
-            again(*seed),
+            plan.seed,
+            again(plan.seed),
             smallest.events,
-            smallest.workloads
+            smallest.workloads.len(),
+            smallest.processes,
+            file.display(),
         );
     }
-    println!(
-        "{} simulated hours hold, {} of them by seeds kept",
-        seeds.len(),
-        kept().len()
-    );
+    println!("{seeds} simulated hours hold, from seed {first} on");
+}
+
+#[test]
+fn what_went_wrong_once_does_not_again() {
+    log();
+    let kept = kept();
+    assert!(!kept.is_empty());
+    let failed = failures(kept.len(), |at| kept[at].1.clone());
+    let failed: Vec<_> = failed
+        .iter()
+        .map(|(at, violations)| (&kept[*at].0, violations))
+        .collect();
+    assert!(failed.is_empty(), "{failed:#?}");
 }
 
 #[test]
 fn a_seed_gives_the_same_hour_each_time() {
-    for seed in 1..=2 {
-        assert_eq!(run(&Plan::new(seed), None), run(&Plan::new(seed), None), "seed {seed}");
+    // One with one process, and one with two.
+    let with = |processes| (1..).map(Plan::new).find(|plan: &Plan| plan.processes == processes);
+    for plan in [with(1), with(2)].into_iter().flatten() {
+        assert_eq!(run(&plan, None), run(&plan, None), "seed {}", plan.seed);
     }
 }
 
 /// Known bugs, what the judge has to say of each, and a seed whose workloads show it.
-const BUGS: [(Mutation, &str, u64); 7] = [
+const BUGS: [(Mutation, &str, u64); 11] = [
     (Mutation::WritesUntested, "a change by somebody else was overwritten", 1),
     (Mutation::FailureIsZero, "and the last answer of", 1),
     (Mutation::NoWindow, "was recommended at", 1),
@@ -102,10 +142,14 @@ const BUGS: [(Mutation, &str, u64); 7] = [
     (Mutation::BeyondMax, "outside of", 8),
     (Mutation::WritesNothing, "ends with", 1),
     (Mutation::ForgetsEverything, "its policies allow", 7),
+    (Mutation::MissingIsZero, "what was answered wants", 1),
+    (Mutation::OverstatesUsage, "were wanted", 1),
+    (Mutation::LeadsForEver, " leads", 1),
+    (Mutation::Leaks, "tasks at the end", 1),
 ];
 
 /// Where plans are drawn otherwise since, so many are tried until one shows the bug.
-const TRIES: u64 = 20;
+const TRIES: u64 = 40;
 
 /// What it takes for a bug to show.
 fn occasions(mutation: Mutation) -> Vec<Event> {
@@ -113,16 +157,32 @@ fn occasions(mutation: Mutation) -> Vec<Event> {
         at: Duration::from_secs(at),
         lasts: Duration::from_secs(lasts),
         share: 1.0,
+        process: None,
         what,
     };
+    let forbidden = |path: &str| What::Forbidden(path.to_owned());
     match mutation {
         Mutation::WritesUntested => vec![event(60, 2_000, What::Raced)],
         Mutation::FailureIsZero => vec![
-            event(600, 400, What::Forbidden("/apis/metrics.k8s.io")),
-            event(600, 400, What::Forbidden("/apis/custom.metrics.k8s.io")),
+            event(600, 400, forbidden("/apis/metrics.k8s.io")),
+            event(600, 400, forbidden("/apis/custom.metrics.k8s.io")),
         ],
         Mutation::ForgetsEverything => (5..60)
             .map(|n| event(n * 40, 0, What::Killed(Duration::from_secs(1))))
+            .collect(),
+        Mutation::MissingIsZero => vec![event(900, 1_400, What::MetricsMissing)],
+        // One whose Lease is cut off leads on, while the other one takes it.
+        Mutation::LeadsForEver => (1..5)
+            .map(|n| {
+                event(
+                    n * 400,
+                    1,
+                    What::LeadTakenAt(Point {
+                        request: Asking::Metrics,
+                        done: true,
+                    }),
+                )
+            })
             .collect(),
         _ => Vec::new(),
     }
@@ -134,6 +194,7 @@ fn each_known_bug_is_noticed_for_what_it_is() {
     for (mutation, word, known) in BUGS {
         let plan = |seed| Plan {
             events: occasions(mutation),
+            processes: if mutation == Mutation::LeadsForEver { 2 } else { 1 },
             ..Plan::new(seed)
         };
         let shows = |seed: &u64| {

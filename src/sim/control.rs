@@ -37,8 +37,8 @@ const STATUS_WRITES_PER_SECOND: f64 = 10.0;
 const REQUEST_TIME: Duration = Duration::from_secs(10);
 
 /// Where the Lease and the memory are.
-const LEASE_NAMESPACE: &str = "kube-system";
-const LEASE: &str = "trimtab";
+pub(super) const LEASE_NAMESPACE: &str = "kube-system";
+pub(super) const LEASE: &str = "trimtab";
 
 /// How often a process that waits for its term looks whether it has come.
 const BETWEEN_TERMS: Duration = Duration::from_secs(1);

@@ -3,12 +3,14 @@
 use std::f64::consts::TAU;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::random::Random;
 
 /// A load over time: so many units at each moment, of whatever is meant: milli-CPUs, requests a second. Never below 0.
 ///
 /// Times count from the beginning of the simulation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Load {
     /// Always the same.
     Steady(f64),

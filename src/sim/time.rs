@@ -25,6 +25,15 @@ impl VirtualClock {
         }
     }
 
+    /// The clock of another machine, which shows what this one was made to show, wherever either was set since.
+    pub fn of_another_machine(&self) -> Self {
+        Self {
+            epoch: self.epoch,
+            began: self.began,
+            set_by: Mutex::default(),
+        }
+    }
+
     /// Sets it forward, or back, as somebody does who corrects a machine's clock.
     pub fn set_by(&self, by: SignedDuration) {
         let mut set_by = self.set_by.lock();

@@ -8,26 +8,44 @@ mod mutation;
 mod plan;
 mod storm;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::api::{AUTOSCALERS, DEPLOYMENTS};
 use super::control::{Process, ProcessOptions};
 use super::random::Random;
 use super::simulated::Simulated;
+use super::time::VirtualClock;
 use crate::controller::Listener;
 use crate::controller::report::PassReport;
-use judge::Judge;
+use judge::{Judge, identity};
 pub use mutation::Mutation;
-pub use plan::{CALM, END, Event, Plan, Planned, What};
-use storm::Storm;
+pub use plan::{Asking, CALM, END, Event, Plan, Planned, Point, What};
+use storm::{Storm, Weather};
 
 /// When every trial begins.
 const EPOCH: &str = "2026-01-05T08:00:00Z";
+
+/// Before anything goes wrong, and long enough after the start that all is under way.
+const UNDER_WAY: Duration = Duration::from_secs(55);
+
+/// Tasks that may be there at the end and were not when all was under way: requests under way, and watches of what was not
+/// asked for before.
+const MORE_TASKS: usize = 8;
+
+/// Counts are looked at for so long before the end: the longest stabilization window, and a pass.
+const LOOKED_AT_FOR: Duration = Duration::from_secs(320);
+
+/// As often as metrics are measured.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(15);
 
 /// What came of a trial.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,17 +76,28 @@ pub fn run(plan: &Plan, mutation: Option<Mutation>) -> Verdict {
     })
 }
 
-/// The same plan without what it fails without as well: each event is left out in turn.
+/// The same plan without what it fails without as well: workloads, processes, and each event are left out in turn.
 pub fn shrink(plan: &Plan, mutation: Option<Mutation>) -> Plan {
+    let fails = |plan: &Plan| !run(plan, mutation).violations.is_empty();
     let mut smallest = plan.clone();
+    for number in (0..plan.workloads.len()).rev() {
+        let smaller = smallest.without_workload(number);
+        if !smaller.workloads.is_empty() && fails(&smaller) {
+            smallest = smaller;
+        }
+    }
+    let smaller = smallest.with_one_process();
+    if smallest.processes > 1 && fails(&smaller) {
+        smallest = smaller;
+    }
     let mut at = 0;
     while at < smallest.events.len() {
         let mut smaller = smallest.clone();
         smaller.events.remove(at);
-        if run(&smaller, mutation).violations.is_empty() {
-            at += 1;
-        } else {
+        if fails(&smaller) {
             smallest = smaller;
+        } else {
+            at += 1;
         }
     }
     smallest
@@ -79,10 +108,35 @@ struct Trial<'p> {
     plan: &'p Plan,
     simulated: Simulated,
     judge: Arc<Judge>,
-    storm: Arc<Storm>,
     began: Instant,
-    processes: u64,
+    slots: Vec<Slot>,
     panics: Arc<Panics>,
+    /// What comes next, by time, and of the same time in this order.
+    steps: BTreeMap<(Duration, u64), Step>,
+    planned: u64,
+    kills: mpsc::UnboundedReceiver<(usize, Duration)>,
+    /// The tasks that there were when all was under way.
+    tasks: Option<usize>,
+    counts: Vec<i64>,
+}
+
+/// Where a process runs.
+struct Slot {
+    clock: Arc<VirtualClock>,
+    storm: Arc<Storm>,
+    process: Option<Process>,
+    starts: u64,
+}
+
+/// What is done next.
+enum Step {
+    Event(usize),
+    Start(usize),
+    Make(usize),
+    Minute,
+    CountTasks,
+    Look,
+    End,
 }
 
 /// Notes decisions that panicked.
@@ -102,102 +156,230 @@ impl<'p> Trial<'p> {
     fn begin(plan: &'p Plan, mutation: Option<Mutation>) -> Self {
         let simulated = Simulated::new(EPOCH.parse().expect("it is a time"), plan.seed);
         let judge = Judge::new(simulated.clock.clone(), simulated.api.clone());
-        for planned in &plan.workloads {
-            let made = simulated
-                .deploy(&planned.key, planned.replicas, plan::REQUEST, planned.behaviour.clone())
-                .and_then(|()| simulated.autoscale(&planned.key, planned.autoscaler.clone()));
-            made.unwrap_or_else(|refusal| panic!("seed {}: {}", plan.seed, refusal.message));
-        }
-        let clock = simulated.clock.clone();
-        let storm = Storm::new(plan.seed, plan.events.clone(), clock, judge.clone(), mutation);
-        let trial = Self {
-            plan,
-            simulated,
-            judge,
-            storm,
-            began: Instant::now(),
-            processes: 0,
-            panics: Arc::default(),
+        let (kill, kills) = mpsc::unbounded_channel();
+        let weather = Weather {
+            seed: plan.seed,
+            clock: simulated.clock.clone(),
+            judge: judge.clone(),
+            mutation,
+            kills: kill,
         };
-        plan.workloads.iter().for_each(|planned| trial.show_spec(planned));
+        let slot = |number| Slot {
+            clock: Arc::new(simulated.clock.of_another_machine()),
+            storm: Storm::new(weather.clone(), &plan.events, number),
+            process: None,
+            starts: 0,
+        };
+        let slots = (0..plan.processes).map(slot).collect();
+        let mut trial = Self {
+            plan,
+            judge,
+            slots,
+            began: Instant::now(),
+            panics: Arc::default(),
+            steps: BTreeMap::new(),
+            planned: 0,
+            kills,
+            tasks: None,
+            counts: Vec::new(),
+            simulated,
+        };
+        for number in 0..plan.workloads.len() {
+            trial.make(number);
+        }
+        trial.plan_steps();
         trial
+    }
+
+    fn plan_steps(&mut self) {
+        for (number, event) in self.plan.events.iter().enumerate() {
+            if event.what.is_at_once() {
+                self.later(event.at, Step::Event(number));
+            }
+        }
+        for minute in 1..=END.as_secs() / 60 {
+            self.later(Duration::from_secs(minute * 60), Step::Minute);
+        }
+        self.later(UNDER_WAY, Step::CountTasks);
+        let mut at = END.saturating_sub(LOOKED_AT_FOR);
+        while at < END {
+            self.later(at, Step::Look);
+            at += BETWEEN_LOOKS;
+        }
+        self.later(END, Step::End);
+    }
+
+    fn later(&mut self, at: Duration, step: Step) {
+        self.planned += 1;
+        self.steps.insert((at, self.planned), step);
     }
 
     async fn run(mut self) -> Verdict {
         let fleet = self.simulated.fleet.clone();
         let runs = tokio::spawn(async move { fleet.run().await });
-        let mut process = self.start();
-        let mut counts = Vec::new();
-        let mut events = self.plan.events.iter().peekable();
-        for minute in 1..=END.as_secs() / 60 {
-            let end = Duration::from_secs(minute * 60);
-            while let Some(event) = events.next_if(|event| event.at < end) {
-                sleep_until(self.began + event.at).await;
-                if let What::Killed(down) = event.what {
-                    process.kill().await;
-                    sleep_until(self.began + event.at + down).await;
-                    process = self.start();
-                } else {
-                    self.happens(&event.what);
+        for process in 0..self.slots.len() {
+            self.start(process);
+        }
+        while let Some(((at, _), step)) = self.steps.pop_first() {
+            self.until(at).await;
+            match step {
+                Step::Event(number) => self.happens(number).await,
+                Step::Start(process) => self.start(process),
+                Step::Make(workload) => self.make(workload),
+                Step::Minute => {
+                    let counts: Vec<i64> = self.plan.workloads.iter().map(|planned| self.count(planned)).collect();
+                    self.counts.extend(counts);
                 }
+                Step::CountTasks => self.tasks = Some(tasks()),
+                Step::Look => self.judge.look(&self.plan.workloads),
+                Step::End => break,
             }
-            sleep_until(self.began + end).await;
-            counts.extend(self.plan.workloads.iter().map(|planned| self.count(planned)));
         }
         self.judge.settled(&self.plan.workloads);
+        let (before, now) = (self.tasks.unwrap_or(0), tasks());
+        if now > before + MORE_TASKS {
+            self.judge
+                .violated(format!("{now} tasks at the end, {before} at the beginning"));
+        }
         let panicked = std::mem::take(&mut *self.panics.0.lock());
         panicked
             .iter()
             .for_each(|key| self.judge.violated(format!("the decision of {key} panicked")));
-        process.kill().await;
+        for process in 0..self.slots.len() {
+            self.kill(process).await;
+        }
         runs.abort();
         let (violations, scales) = self.judge.verdict();
         Verdict {
             violations,
             scales,
-            counts,
+            counts: self.counts,
         }
     }
 
-    fn start(&mut self) -> Process {
-        let mut random = Random::named(self.plan.seed, &format!("process {}", self.processes));
-        self.processes += 1;
+    /// Waits; kills meanwhile who is to be killed.
+    async fn until(&mut self, at: Duration) {
+        loop {
+            tokio::select! {
+                biased;
+                Some((process, down)) = self.kills.recv() => self.ends(process, down, true).await,
+                () = sleep_until(self.began + at) => return,
+            }
+        }
+    }
+
+    /// Ends a process, to be started again.
+    async fn ends(&mut self, process: usize, down: Duration, killed: bool) {
+        let Some(slot) = self.slots.get_mut(process) else {
+            return;
+        };
+        let Some(runs) = slot.process.take() else { return };
+        if killed {
+            runs.kill().await;
+        } else {
+            runs.stop().await;
+        }
+        let now = self.simulated.clock.elapsed();
+        self.later(now + down, Step::Start(process));
+    }
+
+    async fn kill(&mut self, process: usize) {
+        if let Some(process) = self.slots[process].process.take() {
+            process.kill().await;
+        }
+    }
+
+    fn start(&mut self, process: usize) {
+        let slot = &mut self.slots[process];
+        let mut random = Random::named(self.plan.seed, &format!("process {process} {}", slot.starts));
+        slot.starts += 1;
         let (judge, terms) = (self.judge.clone(), self.judge.clone());
         let options = ProcessOptions {
-            elected_as: Some(format!("process-{}", self.processes)),
-            term_begins: Some(Arc::new(move || terms.term_begins())),
+            elected_as: Some(identity(process, slot.starts)),
+            term_begins: Some(Arc::new(move || terms.term_begins(process))),
             seed: random.bits(),
             streamed_lists: random.chance(0.7),
-            onlooker: Some(Arc::new(move |spec, decision| judge.decided(spec, decision))),
-            between: Some(self.storm.clone()),
+            onlooker: Some(Arc::new(move |spec, decision| {
+                judge.decided(process, spec, decision);
+            })),
+            between: Some(slot.storm.clone()),
             ..ProcessOptions::default()
         };
-        Process::start(&self.simulated.api, &self.simulated.clock, options, self.panics.clone())
+        slot.process = Some(Process::start(
+            &self.simulated.api,
+            &slot.clock,
+            options,
+            self.panics.clone(),
+        ));
+    }
+
+    /// Makes a workload and its autoscaler.
+    fn make(&mut self, workload: usize) {
+        let planned = &self.plan.workloads[workload];
+        let Planned { key, behaviour, .. } = planned;
+        if self
+            .simulated
+            .api
+            .store
+            .get(&AUTOSCALERS, &key.namespace, &key.name)
+            .is_some()
+        {
+            return;
+        }
+        let made = self
+            .simulated
+            .deploy(key, planned.replicas, plan::REQUEST, behaviour.clone())
+            .and_then(|()| self.simulated.autoscale(key, planned.autoscaler.clone()));
+        made.unwrap_or_else(|refusal| panic!("seed {}: {}", self.plan.seed, refusal.message));
+        self.show_spec(planned);
     }
 
     /// What others do.
-    fn happens(&self, what: &What) {
-        match what {
+    async fn happens(&mut self, number: usize) {
+        let event = &self.plan.events[number];
+        let process = event.process.unwrap_or(0);
+        match event.what {
+            What::Killed(down) => self.ends(process, down, true).await,
+            What::Stopped(down) => self.ends(process, down, false).await,
+            What::ClockSet(by) => {
+                if let Some(slot) = self.slots.get(process) {
+                    slot.clock.set_by(SignedDuration::from_secs(by));
+                    self.judge.clock_is_set(process, by);
+                }
+            }
             What::Compacted => self.simulated.api.store.compact(),
             What::Scaled(workload, count) => {
-                self.edit(*workload, &DEPLOYMENTS, |object| {
-                    object["spec"]["replicas"] = (*count).into()
+                self.edit(workload, &DEPLOYMENTS, |object| {
+                    object["spec"]["replicas"] = count.into();
                 });
+                self.judge.changed_by_others(&self.plan.workloads[workload].key);
             }
-            What::RolledOut(workload) => self.edit(*workload, &DEPLOYMENTS, |object| {
+            What::RolledOut(workload) => self.edit(workload, &DEPLOYMENTS, |object| {
                 object["spec"]["template"]["metadata"]["annotations"]["restarted"] = "now".into();
             }),
             What::MaxEdited(workload, max) => {
-                self.edit(*workload, &AUTOSCALERS, |object| {
-                    object["spec"]["maxReplicas"] = (*max).into()
+                self.edit(workload, &AUTOSCALERS, |object| {
+                    object["spec"]["maxReplicas"] = max.into();
                 });
-                self.show_spec(&self.plan.workloads[*workload]);
+                self.show_spec(&self.plan.workloads[workload]);
+            }
+            What::NamespaceDeleted(workload, down) => {
+                let namespace = &self.plan.workloads[workload].key.namespace;
+                self.simulated.api.store.remove_namespace(namespace);
+                let now = self.simulated.clock.elapsed();
+                for (number, planned) in self.plan.workloads.iter().enumerate() {
+                    if planned.key.namespace == *namespace {
+                        self.judge.deleted(&planned.key);
+                        self.later(now + down, Step::Make(number));
+                    }
+                }
             }
             // The storm does all others.
             _ => {}
         }
     }
 
+    /// What is deleted meanwhile is not edited.
     fn edit(&self, workload: usize, resource: &'static super::api::Resource, edit: impl Fn(&mut Value)) {
         let key = &self.plan.workloads[workload].key;
         let edited = |before: &Value| {
@@ -205,12 +387,13 @@ impl<'p> Trial<'p> {
             edit(&mut after);
             Ok(after)
         };
-        let edited = self
-            .simulated
-            .api
-            .store
-            .update(resource, &key.namespace, &key.name, edited);
-        edited.unwrap_or_else(|refusal| panic!("seed {}: {}", self.plan.seed, refusal.message));
+        let store = &self.simulated.api.store;
+        let edited = store.update(resource, &key.namespace, &key.name, edited);
+        if let Err(refusal) = edited
+            && refusal.code != 404
+        {
+            panic!("seed {}: {}", self.plan.seed, refusal.message);
+        }
     }
 
     fn show_spec(&self, planned: &Planned) {
@@ -227,4 +410,9 @@ impl<'p> Trial<'p> {
             .and_then(|deployment| deployment["spec"]["replicas"].as_i64())
             .unwrap_or(0)
     }
+}
+
+/// Tasks that have not ended.
+fn tasks() -> usize {
+    Handle::current().metrics().num_alive_tasks()
 }

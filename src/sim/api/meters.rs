@@ -77,6 +77,18 @@ impl Meters {
         self.pods.get(&(namespace.to_owned(), name.to_owned())).cloned()
     }
 
+    /// The value of a custom metric of one pod.
+    pub(in crate::sim) fn custom_of_pod(&self, metric: &str, namespace: &str, name: &str) -> Option<String> {
+        let of = Described {
+            namespace: namespace.to_owned(),
+            resource: "pods".to_owned(),
+            name: name.to_owned(),
+        };
+        self.custom
+            .get(&(metric.to_owned(), of))
+            .map(|gauge| gauge.value.clone())
+    }
+
     pub(super) fn serves_custom(&self) -> bool {
         !self.custom_names.is_empty()
     }

@@ -83,13 +83,18 @@ impl Store {
     }
 
     /// How late it is in the cluster.
-    pub(super) fn now(&self) -> jiff::Timestamp {
+    pub fn now(&self) -> jiff::Timestamp {
         self.clock.now()
     }
 
     /// The newest version, and a wake-up for each new one.
     pub(super) fn versions(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
+    }
+
+    /// The newest version.
+    pub fn newest(&self) -> u64 {
+        self.state.lock().version
     }
 
     /// One object.
@@ -114,7 +119,7 @@ impl Store {
     /// # Errors
     ///
     /// 410 where that is too long ago, or not yet.
-    pub(super) fn list_at(
+    pub fn list_at(
         &self,
         resource: &'static Resource,
         namespace: Option<&str>,
@@ -206,6 +211,22 @@ impl Store {
             metadata["generation"] = 1.into();
         }
         Ok(state.put(resource, place, Some(object), &self.version).1)
+    }
+
+    /// Removes a namespace with all that is in it, as Kubernetes does within moments.
+    pub fn remove_namespace(&self, name: &str) {
+        let mut state = self.state.lock();
+        for resource in RESOURCES.iter().filter(|resource| resource.namespaced) {
+            let objects = &state.collections[key(resource)].objects;
+            let places: Vec<Place> = objects.keys().filter(|place| place.0 == name).cloned().collect();
+            for place in places {
+                state.put(resource, place, None, &self.version);
+            }
+        }
+        let place = (String::new(), name.to_owned());
+        if state.collections[key(&NAMESPACES)].objects.contains_key(&place) {
+            state.put(&NAMESPACES, place, None, &self.version);
+        }
     }
 
     /// Changes an object in one step; one that comes out as it was keeps its version.

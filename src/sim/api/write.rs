@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::refusal::Refusal;
-use super::resources::{EVENTS, LEASES, PODS, Resource};
+use super::resources::{EVENTS, LEASES, NAMESPACES, PODS, Resource};
 use super::store::{Store, seconds};
 use super::target::Part;
 use super::{admit, patch, scale};
@@ -168,7 +168,16 @@ pub(super) fn delete(
         })?;
         return Ok((*ended).clone());
     }
-    let last = store.delete(resource, namespace, name, check)?;
+    let last = match resource == &NAMESPACES {
+        true => {
+            let last = store.get(resource, namespace, name);
+            let last = last.ok_or_else(|| Refusal::not_found(resource, name))?;
+            check(&last)?;
+            store.remove_namespace(name);
+            last
+        }
+        false => store.delete(resource, namespace, name, check)?,
+    };
     let mut details = json!({ "name": name, "kind": resource.plural, "uid": last["metadata"]["uid"] });
     if !resource.group.is_empty() {
         details["group"] = resource.group.into();

@@ -3,11 +3,13 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::sim::load::Load;
 use crate::sim::random::Random;
 
 /// What drives one workload, and how its pods start, work and fail.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Behaviour {
     /// The CPU that its work needs, in milli-CPUs, over all pods.
     pub cpu: Load,
@@ -46,7 +48,7 @@ impl Default for Behaviour {
 }
 
 /// A metric that an adapter gives for a workload.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum WorkloadMetric {
     /// Of each pod: the load over all pods, shared among those that are ready.
     Pods {

@@ -1,63 +1,36 @@
 //! What must never happen, checked from outside: by what reaches the API, and by what autoscalers there say.
 
+mod answers;
+mod calm;
 mod policies;
+mod watched;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use bytes::Bytes;
+use http::{Method, Request};
 use parking_lot::Mutex;
 use serde_json::Value;
+use tracing::debug;
 
 use super::plan::Planned;
 use crate::decide::Decision;
-use crate::decide::derivation::Branch;
-use crate::sim::api::{AUTOSCALERS, Api, DEPLOYMENTS};
+use crate::sim::api::{Api, LEASES};
+use crate::sim::control::{LEASE, LEASE_NAMESPACE};
 use crate::sim::time::VirtualClock;
 use crate::spec::{Key, Spec};
-use policies::{Counts, Scaled, allowed};
-
-/// How long an autoscaler that was edited may still count as it was: watches may be late, and are asked for again after 90 s.
-const EDITS_SEEN_WITHIN: Duration = Duration::from_secs(150);
-
-/// A scale-down on a metric needs an answer that is not older than this: a sync lasts 30 s at most.
-const ANSWERS_COUNT_FOR: Duration = Duration::from_secs(46);
-
-/// Kubernetes' stabilization window where an autoscaler names none.
-const WINDOW: Duration = Duration::from_secs(300);
-
-/// Decisions of an autoscaler that are kept: those of the longest window here, a sync each 5 s at most, and more.
-const DECISIONS: usize = 500;
-
-/// A decision is in the store after this: at the end of the next pass.
-const SAVED_WITHIN: Duration = Duration::from_secs(21);
-
-/// How long what was not saved may be missed: the longest window and the longest period here, and a pass.
-const TROUBLE_COUNTS_FOR: Duration = Duration::from_secs(400);
-
-/// Between the time of a decision and that of its events, at most.
-const SLACK: Duration = Duration::from_millis(200);
+pub(super) use answers::Source;
+use answers::{Answer, Answers};
+use policies::{Counts, Scaled};
+use watched::{Saves, Watched};
 
 /// Violations that are told; the first ones say most.
 const VIOLATIONS: usize = 20;
 
-/// Where metrics come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Source {
-    Resource,
-    Custom,
-}
-
-impl Source {
-    pub(super) fn of(path: &str) -> Self {
-        if path.contains("custom.metrics") {
-            Self::Custom
-        } else {
-            Self::Resource
-        }
-    }
-}
+/// A clock that was set is taken over at the next pass, and what is stored by it at the save that follows.
+const CLOCK_TAKEN_OVER_WITHIN: Duration = Duration::from_secs(40);
 
 /// Watches one trial.
 pub(super) struct Judge {
@@ -71,30 +44,29 @@ struct State {
     violations: Vec<String>,
     scales: usize,
     autoscalers: BTreeMap<Key, Watched>,
-    answers: BTreeMap<Source, Duration>,
-    /// When something went wrong last with what memory depends on.
-    memory_troubled: Option<Duration>,
+    answers: Answers,
+    /// The process whose term it is.
+    leads: Option<usize>,
+    /// Whether it has read what was stored.
+    loaded: bool,
+    saves: Saves,
+    /// By how much the clocks of processes were set, and when one was last.
+    set_by: BTreeMap<usize, i64>,
+    set_at: Option<Duration>,
 }
 
-/// One autoscaler.
-#[derive(Default)]
-struct Watched {
-    /// Its specs since their times.
-    specs: Vec<(Duration, Value)>,
-    decisions: VecDeque<Decided>,
-    /// The count that the first decision ever saw, and when: it counts as recommended.
-    found: Option<(i32, Duration)>,
-    /// Writes, whether the process knows of them or not.
-    scaled: Vec<Scaled>,
-}
-
-struct Decided {
-    at: Duration,
-    seen: Option<i32>,
-    branch: Branch,
-    recommended: Option<i32>,
-    failed: Vec<String>,
-    write: Option<(i32, i32)>,
+/// A count that was written.
+pub(super) struct ScaleWrite<'a> {
+    /// Who wrote it.
+    pub(super) process: usize,
+    /// The scale's path.
+    pub(super) path: &'a str,
+    /// The count before.
+    pub(super) before: Option<i64>,
+    /// What was sent.
+    pub(super) patch: &'a [u8],
+    /// Whether the process gets to know that it was written.
+    pub(super) told: bool,
 }
 
 impl Judge {
@@ -110,89 +82,145 @@ impl Judge {
     pub(super) fn has_spec(&self, key: &Key, spec: &Value) {
         let now = self.clock.elapsed();
         let mut state = self.state.lock();
-        state
-            .autoscalers
-            .entry(key.clone())
-            .or_default()
-            .specs
-            .push((now, spec.clone()));
+        let watched = state.autoscalers.entry(key.clone()).or_default();
+        watched.specs.push((now, spec.clone()));
     }
 
-    /// A term of leadership begins: what was remembered is read from the store.
+    /// Somebody else has changed a count: whether a write took place of which the process was not told, it may not find out.
+    pub(super) fn changed_by_others(&self, key: &Key) {
+        let mut state = self.state.lock();
+        let Some(watched) = state.autoscalers.get_mut(key) else {
+            return;
+        };
+        let untold = watched.scaled.iter_mut().filter(|scaled| scaled.counts == Counts::Late);
+        untold.for_each(|scaled| scaled.counts = Counts::Perhaps);
+    }
+
+    /// An autoscaler is deleted, and with it what was remembered of it; whether a process notices is not sure.
+    pub(super) fn deleted(&self, key: &Key) {
+        if let Some(watched) = self.state.lock().autoscalers.get_mut(key) {
+            watched.doubt();
+        }
+    }
+
+    /// A term of leadership begins: what is remembered is read from the store.
     ///
-    /// What has counted goes on counting, but for what was decided within the last moments of the term before, which may not
-    /// have been saved. Where something went wrong with the store or with writes lately, memory may be lost, so that windows and
-    /// policies begin anew, or it may not.
-    pub(super) fn term_begins(&self) {
+    /// What was saved goes on counting, and so does all that had the time to be saved while nothing was wrong with that. Stored
+    /// times are those of the clock of who stored them: where clocks differ, it is not promised when they have passed.
+    pub(super) fn term_begins(&self, process: usize) {
         let now = self.clock.elapsed();
         let mut state = self.state.lock();
-        let lost = state
-            .memory_troubled
-            .is_some_and(|at| now.saturating_sub(at) < TROUBLE_COUNTS_FOR);
-        for watched in state.autoscalers.values_mut() {
-            if lost {
-                watched.decisions.clear();
-                watched
-                    .scaled
-                    .iter_mut()
-                    .for_each(|scaled| scaled.counts = Counts::Perhaps);
-            } else if let Some(last) = watched.decisions.back().map(|decided| decided.at) {
-                watched.decisions.retain(|decided| decided.at + SAVED_WITHIN < last);
-            }
+        let State {
+            autoscalers,
+            leads,
+            loaded,
+            saves,
+            set_by,
+            set_at,
+            ..
+        } = &mut *state;
+        let former = leads.replace(process);
+        debug!(?now, process, ?former, "A term begins");
+        *loaded = false;
+        let differ = former.is_some_and(|former| set_by.get(&former) != set_by.get(&process));
+        if differ || set_at.is_some_and(|at| now.saturating_sub(at) < CLOCK_TAKEN_OVER_WITHIN) {
+            autoscalers.values_mut().for_each(Watched::doubt);
+        } else if let Some(former) = former {
+            autoscalers
+                .values_mut()
+                .for_each(|watched| watched.handed_over(saves.of(former)));
         }
+    }
+
+    /// The clock of a process's machine is set.
+    pub(super) fn clock_is_set(&self, process: usize, by: i64) {
+        let now = self.clock.elapsed();
+        let mut state = self.state.lock();
+        *state.set_by.entry(process).or_default() += by;
+        state.set_at = Some(now);
+    }
+
+    /// A process has read what was stored.
+    pub(super) fn loaded(&self, process: usize) {
+        let mut state = self.state.lock();
+        debug!(now = ?self.clock.elapsed(), process, "What was stored is read");
+        if state.leads == Some(process) {
+            state.loaded = true;
+        }
+    }
+
+    /// A process has saved what it remembered when the request began.
+    pub(super) fn saved(&self, process: usize, began: Duration) {
+        debug!(now = ?self.clock.elapsed(), process, ?began, "Memory is saved");
+        self.state.lock().saves.saved(process, began);
     }
 
     /// Something went wrong with what memory depends on.
     pub(super) fn memory_troubled(&self) {
         let now = self.clock.elapsed();
-        self.state.lock().memory_troubled = Some(now);
+        self.state.lock().saves.troubled(now);
     }
 
-    /// The process has made a decision.
-    pub(super) fn decided(&self, spec: &Spec, decision: &Decision) {
-        let at = self.clock.elapsed();
-        let derivation = &decision.derivation;
-        let failed = derivation.metrics.iter().filter(|metric| metric.proposal.is_err());
-        let decided = Decided {
-            at,
-            seen: derivation.scale.as_ref().map(|scale| scale.spec_replicas),
-            branch: derivation.branch.clone(),
-            recommended: derivation
-                .combination
-                .filter(|c| c.valid > 0)
-                .map(|combination| combination.largest),
-            failed: failed.map(|metric| metric.metric.clone()).collect(),
-            write: decision.write.as_ref().map(|write| (write.from, write.to)),
-        };
+    /// A process has made a decision.
+    pub(super) fn decided(&self, process: usize, spec: &Spec, decision: &Decision) {
+        let now = self.clock.elapsed();
         let mut state = self.state.lock();
-        let watched = state.autoscalers.entry(spec.key.clone()).or_default();
-        watched.found = watched.found.or(decided.seen.map(|seen| (seen, at)));
-        watched.decisions.push_back(decided);
-        if watched.decisions.len() > DECISIONS {
-            watched.decisions.pop_front();
+        // Whose term is over may decide what it likes, as long as nothing comes of it.
+        if state.leads != Some(process) {
+            return;
         }
+        if !state.loaded {
+            state.loaded = true;
+            state.autoscalers.values_mut().for_each(Watched::forget);
+        }
+        let watched = state.autoscalers.entry(spec.key.clone()).or_default();
+        watched.decided(now, decision);
+        let (seen, recommended) = watched.last_counts();
+        debug!(?now, process, key = %spec.key, seen, recommended, write = ?decision.write, "A decision");
     }
 
-    /// The process asks for something.
-    pub(super) fn asked(&self, method: &Method, path: &str) {
-        let may_write = (*method == Method::PATCH && (path.ends_with("/scale") || path.ends_with("/status")))
-            || path.contains("/events")
-            || path.starts_with("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases")
-            || path.starts_with("/api/v1/namespaces/kube-system/configmaps");
-        if *method != Method::GET && !may_write {
+    /// A process asks for something.
+    pub(super) fn asked(&self, process: usize, request: &Request<Bytes>) {
+        let (method, path) = (request.method(), request.uri().path());
+        if *method == Method::GET {
+            return;
+        }
+        let writes_count = *method == Method::PATCH && path.ends_with("/scale");
+        let writes_status = *method == Method::PATCH && path.ends_with("/status");
+        let saves = path.starts_with("/api/v1/namespaces/kube-system/configmaps");
+        let else_may_write =
+            path.contains("/events") || path.starts_with("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases");
+        if !(writes_count || writes_status || saves || else_may_write) {
             self.violated(format!("{method} {path} is none of its business"));
         }
+        if (writes_count || writes_status || saves)
+            && let Some(holder) = self.holder()
+            && is_another(process, &holder)
+        {
+            self.violated(format!("process {process} begins {method} {path}, and {holder} leads"));
+        }
+        if writes_count && !sets_count_alone(request.body()) {
+            self.violated(format!("{path}: a patch that does not just test and set the count"));
+        }
+    }
+
+    fn holder(&self) -> Option<String> {
+        let lease = self.api.store.get(&LEASES, LEASE_NAMESPACE, LEASE)?;
+        lease["spec"]["holderIdentity"].as_str().map(str::to_owned)
     }
 
     /// A metrics API has answered, and the answer arrives.
-    pub(super) fn measured(&self, source: Source) {
+    pub(super) fn measured(&self, source: Source, path: &str, body: &[u8]) {
         let now = self.clock.elapsed();
-        self.state.lock().answers.insert(source, now);
+        let answer = Answer::read(now, source, path, body);
+        self.state.lock().answers.add(answer);
     }
 
-    /// A count was written by the scale at `path`: it was `before`, and the process sent `patch`. `told`: the process gets to
-    /// know that it was written.
-    pub(super) fn scaled(&self, path: &str, before: Option<i64>, patch: &[u8], told: bool) {
+    /// A count was written.
+    pub(super) fn scaled(&self, write: ScaleWrite<'_>) {
+        let ScaleWrite {
+            process, path, patch, ..
+        } = write;
         let (Some(key), Ok(patch)) = (key_of_scale(path), serde_json::from_slice::<Value>(patch)) else {
             return self.violated(format!("a scale was written by other means than a patch: {path}"));
         };
@@ -204,21 +232,40 @@ impl Judge {
             .find(|operation| operation["op"] == "add");
         let (Some(to), Some(from)) = (
             added.and_then(|operation| count(&operation["value"])),
-            before.and_then(|before| i32::try_from(before).ok()),
+            write.before.and_then(|before| i32::try_from(before).ok()),
         ) else {
             return self.violated(format!("{key}: a patch of the scale that sets no count: {patch}"));
         };
         let now = self.clock.elapsed();
         let mut state = self.state.lock();
         state.scales += 1;
-        let answers = state.answers.clone();
-        let watched = state.autoscalers.entry(key.clone()).or_default();
-        let found = watched.check(now, from, to, &answers);
+        debug!(?now, process, %key, from, to, told = write.told, "A count is written");
+        let State {
+            answers,
+            autoscalers,
+            saves,
+            leads,
+            ..
+        } = &mut *state;
+        let watched = autoscalers.entry(key.clone()).or_default();
+        // A write of a former leader that was long on its way: its decision is not among those of this term.
+        let found = match *leads == Some(process) {
+            true => watched.check(now, (from, to), answers, |spec| {
+                answers.least(&self.api, &key, spec, now)
+            }),
+            false => Vec::new(),
+        };
+        let intended = watched.last_decision_at().is_some_and(|at| saves.of(process).has(at));
         watched.scaled.push(Scaled {
             at: now,
             from,
             to,
-            counts: if told { Counts::Surely } else { Counts::Perhaps },
+            counts: match (*leads == Some(process), write.told) {
+                (true, true) => Counts::Surely,
+                (true, false) => Counts::Late,
+                (false, _) => Counts::Perhaps,
+            },
+            saved: intended,
         });
         drop(state);
         found
@@ -226,44 +273,39 @@ impl Judge {
             .for_each(|problem| self.violated(format!("{key} {from} -> {to}: {problem}")));
     }
 
+    /// The answer to a write of a count sets out.
+    pub(super) fn concluded(&self, path: &str) {
+        let now = self.clock.elapsed();
+        let key = key_of_scale(path);
+        let mut state = self.state.lock();
+        if let Some(watched) = key.and_then(|key| state.autoscalers.get_mut(&key)) {
+            watched.concluded(now);
+        }
+    }
+
+    /// Looks at the world as it is, some time after things ceased to go wrong.
+    pub(super) fn look(&self, workloads: &[Planned]) {
+        let mut state = self.state.lock();
+        for Planned { key, .. } in workloads {
+            let wanted = calm::wanted(&self.api, key);
+            state.autoscalers.entry(key.clone()).or_default().wanted.extend(wanted);
+        }
+    }
+
     /// After the calm: whether counts are what the loads want.
     pub(super) fn settled(&self, workloads: &[Planned]) {
-        for Planned {
-            key, target, last_load, ..
-        } in workloads
-        {
-            let deployment = self
-                .api
-                .store
-                .get(&DEPLOYMENTS, &key.namespace, &key.name)
-                .unwrap_or_default();
-            let autoscaler = self
-                .api
-                .store
-                .get(&AUTOSCALERS, &key.namespace, &key.name)
-                .unwrap_or_default();
-            let number = |value: &Value| value.as_f64().unwrap_or(-1.0);
-            let count = number(&deployment["spec"]["replicas"]);
-            let (min, max) = (
-                number(&autoscaler["spec"]["minReplicas"]),
-                number(&autoscaler["spec"]["maxReplicas"]),
+        for planned in workloads {
+            let wanted = std::mem::take(
+                &mut self
+                    .state
+                    .lock()
+                    .autoscalers
+                    .entry(planned.key.clone())
+                    .or_default()
+                    .wanted,
             );
-            // Usage is spread by a twentieth around the load's share, and a tenth around the target is tolerated.
-            let least = (last_load * 0.95 / (target * 1.1)).ceil().clamp(min, max);
-            let most = (last_load * 1.05 / target)
-                .ceil()
-                .max((last_load * 1.05 / (target * 0.9)).floor())
-                .clamp(min, max);
-            if !(least..=most).contains(&count) {
-                self.violated(format!(
-                    "{key} ends with {count} replicas, and not with {least} to {most}"
-                ));
-            }
-            let desired = number(&autoscaler["status"]["desiredReplicas"]);
-            if (desired - count).abs() > 0.0 {
-                self.violated(format!(
-                    "{key} ends with {count} replicas, and its status wants {desired}"
-                ));
+            for problem in calm::settled(&self.api, planned, &wanted) {
+                self.violated(format!("{} {problem}", planned.key));
             }
         }
     }
@@ -285,97 +327,24 @@ impl Judge {
     }
 }
 
-impl Watched {
-    /// What is wrong with a write.
-    fn check(&self, now: Duration, from: i32, to: i32, answers: &BTreeMap<Source, Duration>) -> Vec<String> {
-        let mut wrong = Vec::new();
-        let decision = self.decisions.iter().rev().find(|decided| decided.write.is_some());
-        let Some((decision, (seen, wanted))) = decision.and_then(|d| Some((d, d.write?))) else {
-            return vec!["nobody has decided that".to_owned()];
-        };
-        if wanted != to {
-            wrong.push(format!("{wanted} was decided"));
-        }
-        if seen != from {
-            wrong.push(format!(
-                "the decision saw {seen}: a change by somebody else was overwritten"
-            ));
-        }
-        // Each spec that the process may still have gone by; one of them must allow it.
-        let since = now.saturating_sub(EDITS_SEEN_WITHIN);
-        let specs = self
-            .specs
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| self.specs.get(at + 1).is_none_or(|(end, _)| *end >= since));
-        let problems = specs.map(|(_, (_, spec))| self.check_by(spec, decision, from, to, answers));
-        wrong.extend(problems.min_by_key(Vec::len).unwrap_or_default());
-        wrong
-    }
+/// How a process calls itself in its `starts`th life.
+pub(super) fn identity(process: usize, starts: u64) -> String {
+    format!("process-{process}-{starts}")
+}
 
-    fn check_by(
-        &self,
-        spec: &Value,
-        decision: &Decided,
-        from: i32,
-        to: i32,
-        answers: &BTreeMap<Source, Duration>,
-    ) -> Vec<String> {
-        let mut wrong = Vec::new();
-        let bound = |name: &str| spec[name].as_i64().unwrap_or(1);
-        let (min, max) = (bound("minReplicas"), bound("maxReplicas"));
-        if !(min..=max).contains(&i64::from(to)) {
-            wrong.push(format!("outside of {min} to {max}"));
-        }
-        if i64::from(from) > max || i64::from(from) < min {
-            // Bounds are restored at once, whatever windows, policies and metrics say.
-            return wrong;
-        }
-        if decision.branch != Branch::Metrics {
-            wrong.push(format!("{:?}, though the count was within its bounds", decision.branch));
-        }
-        if to < from {
-            for metric in &decision.failed {
-                wrong.push(format!("down, though {metric} failed"));
-            }
-            let metrics = spec["metrics"].as_array().map_or(&[][..], Vec::as_slice);
-            for metric in metrics {
-                let source = if metric["type"] == "Pods" {
-                    Source::Custom
-                } else {
-                    Source::Resource
-                };
-                let answered = answers.get(&source);
-                if answered.is_none_or(|at| decision.at.saturating_sub(*at) > ANSWERS_COUNT_FOR) {
-                    wrong.push(format!("down, and the last answer of {source:?} came at {answered:?}"));
-                }
-            }
-            let window = spec["behavior"]["scaleDown"]["stabilizationWindowSeconds"].as_u64();
-            let window = window.map_or(WINDOW, Duration::from_secs);
-            let (highest, at) = self.highest(decision.at, window);
-            if to < highest.min(i32::try_from(max).unwrap_or(i32::MAX)).min(from) {
-                wrong.push(format!(
-                    "down, though {highest} was recommended at {} s",
-                    at.as_secs_f64()
-                ));
-            }
-        }
-        wrong.extend(allowed(spec, &self.scaled, decision.at, from, to).err());
-        wrong
-    }
+/// Whether it is another process that calls itself `identity`, in any of its lives.
+fn is_another(process: usize, identity: &str) -> bool {
+    identity.starts_with("process-") && !identity.starts_with(&format!("process-{process}-"))
+}
 
-    /// The most that was recommended within a window, and when. What the first process found counts as its first
-    /// recommendation; where memory was lost since, what is found may count or not.
-    fn highest(&self, now: Duration, window: Duration) -> (i32, Duration) {
-        let recommended = self
-            .decisions
-            .iter()
-            .filter_map(|decided| Some((decided.recommended?, decided.at)));
-        // A recommendation as old as the window does not count any more, and clocks are read some milliseconds apart.
-        let within = |at: &Duration| now.saturating_sub(*at) + SLACK < window;
-        let within = recommended.chain(self.found).filter(|(_, at)| within(at));
-        within.max_by_key(|(count, _)| *count).unwrap_or((0, now))
-    }
+/// Whether a patch does nothing but set the count; that it tests the old one is seen by what comes of it.
+fn sets_count_alone(patch: &[u8]) -> bool {
+    let Ok(Value::Array(operations)) = serde_json::from_slice(patch) else {
+        return false;
+    };
+    let is_of_count = |operation: &Value| operation["path"] == "/spec/replicas";
+    let sets = operations.iter().filter(|operation| operation["op"] != "test").count();
+    sets == 1 && operations.iter().all(is_of_count)
 }
 
 /// The workload whose scale has this path.

@@ -19,11 +19,19 @@ pub enum Mutation {
     WritesNothing,
     /// What former processes have stored is not there.
     ForgetsEverything,
+    /// It takes pods without a value for pods that use nothing.
+    MissingIsZero,
+    /// It takes everything for a half more than it is.
+    OverstatesUsage,
+    /// It believes for ever that it leads, once it has led.
+    LeadsForEver,
+    /// Each write of a count leaves a task behind that never ends, and some memory.
+    Leaks,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::WritesUntested,
         Self::FailureIsZero,
         Self::NoWindow,
@@ -31,6 +39,10 @@ impl Mutation {
         Self::BeyondMax,
         Self::WritesNothing,
         Self::ForgetsEverything,
+        Self::MissingIsZero,
+        Self::OverstatesUsage,
+        Self::LeadsForEver,
+        Self::Leaks,
     ];
 
     /// Whether it shows in how autoscalers are read.
@@ -51,7 +63,7 @@ impl Mutation {
                 spec["behavior"]["scaleDown"]["policies"] = unlimited;
             }
             Self::BeyondMax => spec["maxReplicas"] = (spec["maxReplicas"].as_i64().unwrap_or(1) + 3).into(),
-            Self::WritesUntested | Self::FailureIsZero | Self::WritesNothing | Self::ForgetsEverything => {}
+            _ => {}
         }
     }
 }

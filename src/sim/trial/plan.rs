@@ -1,12 +1,13 @@
-//! What an hour of a trial has in store, drawn from a seed.
+//! What an hour of a trial has in store.
+
+mod draw;
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::sim::fleet::{Behaviour, WorkloadMetric};
-use crate::sim::load::Load;
-use crate::sim::random::Random;
+use crate::sim::fleet::Behaviour;
 use crate::spec::Key;
 
 /// From here on nothing goes wrong any more and loads stay as they are, until the end.
@@ -21,11 +22,14 @@ pub(super) const REQUEST: u32 = 100;
 /// The metric of requests a second.
 pub(super) const RATE: &str = "requests_per_second";
 
-/// What happens, and when. The same for the same seed, for ever.
-#[derive(Clone, Debug)]
+/// What happens, and when. What a seed draws changes as faults are added; a plan that is kept as text does not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Where it comes from.
     pub seed: u64,
+    /// How many processes there are, of which one leads.
+    #[serde(default = "one")]
+    pub processes: usize,
     /// Who is scaled.
     pub workloads: Vec<Planned>,
     /// What goes wrong, or is done by others, in the order of time.
@@ -33,7 +37,7 @@ pub struct Plan {
 }
 
 /// One workload with its autoscaler.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Planned {
     /// The name of both.
     pub key: Key,
@@ -50,7 +54,7 @@ pub struct Planned {
 }
 
 /// Something that goes wrong or is done, from a time on, for a while.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// When it begins.
     pub at: Duration,
@@ -58,12 +62,15 @@ pub struct Event {
     pub lasts: Duration,
     /// The share of requests that it meets.
     pub share: f64,
+    /// The process that it meets; `None`: all of them.
+    #[serde(default)]
+    pub process: Option<usize>,
     /// What it is.
     pub what: What,
 }
 
 /// What goes wrong, or is done.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum What {
     /// Requests are refused with this code; 429 with `Retry-After`.
     Refused(u16),
@@ -79,6 +86,10 @@ pub enum What {
     HalfAnswers,
     /// Answers are no JSON.
     Garbage,
+    /// Answers, and lines of watches, never end.
+    Oversized,
+    /// Autoscalers, workloads, their scales and pods are read as they were so long ago.
+    Stale(Duration),
     /// Watches break.
     WatchesCut,
     /// What watches tell comes so much later.
@@ -86,17 +97,29 @@ pub enum What {
     /// Watches tell everything twice.
     WatchesTwice,
     /// The right to what is below this path is withdrawn.
-    Forbidden(&'static str),
+    Forbidden(String),
     /// Pods are missing in metrics.
     MetricsMissing,
     /// Metrics stand still.
     MetricsOld,
     /// Metrics are no numbers, or absurd ones.
     MetricsOdd,
+    /// Pods are measured twice, each time otherwise, with times that are to come; and there are pods that nobody knows.
+    MetricsContradictory,
     /// Somebody else changes a count just before a write of it arrives.
     Raced,
+    /// The Lease can be neither read nor written.
+    LeaseCut,
     /// The process is killed, and started again after this.
     Killed(Duration),
+    /// The process is killed when it is at this point for the next time, and started again after this.
+    KilledAt(Point, Duration),
+    /// The process is told to end, and started again after this.
+    Stopped(Duration),
+    /// Somebody takes the Lease by force when a process is at this point for the next time, and does not renew it.
+    LeadTakenAt(Point),
+    /// The clock of the process's machine is set forward by so many seconds, or back.
+    ClockSet(i64),
     /// Old versions are forgotten, and watches cut: they get 410.
     Compacted,
     /// Somebody sets a count.
@@ -105,178 +128,91 @@ pub enum What {
     MaxEdited(usize, i32),
     /// Somebody deploys a new version.
     RolledOut(usize),
+    /// Somebody deletes the workload's namespace with all that is in it; it is made again after this.
+    NamespaceDeleted(usize, Duration),
+}
+
+/// A point in what a process does: just before a request, or when it is done and the answer has not come yet. Between two such
+/// points a process does nothing that anybody could see.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// What it asks for.
+    pub request: Asking,
+    /// Whether it is done already.
+    pub done: bool,
+}
+
+/// What a process asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Asking {
+    /// That a count be written.
+    Scale,
+    /// That a status be written.
+    Status,
+    /// That memory be saved.
+    Memory,
+    /// What is stored.
+    Stored,
+    /// That the Lease be taken or renewed.
+    Lease,
+    /// Usage and other metrics.
+    Metrics,
+}
+
+impl What {
+    /// Whether it is done at its time, and does not last.
+    pub(super) fn is_at_once(&self) -> bool {
+        matches!(
+            self,
+            Self::Killed(_)
+                | Self::Stopped(_)
+                | Self::ClockSet(_)
+                | Self::Compacted
+                | Self::Scaled(..)
+                | Self::MaxEdited(..)
+                | Self::RolledOut(_)
+                | Self::NamespaceDeleted(..)
+        )
+    }
+
+    /// The workload that it is about, where it is about one.
+    fn workload(&mut self) -> Option<&mut usize> {
+        match self {
+            Self::Scaled(workload, _)
+            | Self::MaxEdited(workload, _)
+            | Self::RolledOut(workload)
+            | Self::NamespaceDeleted(workload, _) => Some(workload),
+            _ => None,
+        }
+    }
 }
 
 impl Plan {
-    /// The plan of a seed.
-    pub fn new(seed: u64) -> Self {
-        let mut random = Random::named(seed, "plan");
-        let count = 1 + usize::try_from(random.below(3)).unwrap_or(0);
-        let workloads: Vec<Planned> = (0..count).map(|number| planned(number, &mut random)).collect();
-        let faults = 3 + random.below(10);
-        let mut events: Vec<Event> = (0..faults).map(|_| event(&workloads, &mut random)).collect();
-        events.sort_by_key(|event| event.at);
-        Self {
-            seed,
-            workloads,
-            events,
-        }
-    }
-}
-
-fn seconds(seconds: f64) -> Duration {
-    // Whole milliseconds print as they are.
-    Duration::from_millis((seconds * 1000.0) as u64)
-}
-
-fn planned(number: usize, random: &mut Random) -> Planned {
-    let name = ["web", "api", "batch"][number % 3];
-    let namespace = if random.chance(0.7) { "shop" } else { "bank" };
-    let by_rate = random.chance(0.3);
-    let target_percent = 40 + i32::try_from(random.below(50)).unwrap_or(0);
-    let rate_target = random.between(10.0, 60.0).round();
-    let target = match by_rate {
-        true => rate_target,
-        false => f64::from(REQUEST) * f64::from(target_percent) / 100.0,
-    };
-    let min = 1 + i32::try_from(random.below(3)).unwrap_or(0);
-    let max = min + 4 + i32::try_from(random.below(12)).unwrap_or(0);
-    let most = target * f64::from(max);
-    let load = load(most, random);
-    let last_load = load.at(CALM);
-    let load = Load::Until(CALM, Box::new(load));
-    let metrics = match by_rate {
-        true => vec![WorkloadMetric::Pods {
-            name: RATE.to_owned(),
-            load: load.clone(),
-        }],
-        false => Vec::new(),
-    };
-    let behaviour = Behaviour {
-        cpu: if by_rate { Load::Steady(0.0) } else { load },
-        cpu_of_pod_at_most: 4.0 * f64::from(REQUEST),
-        metrics,
-        cpu_while_starting: target.min(f64::from(REQUEST)) * 0.5,
-        starts_after: seconds(random.between(1.0, 5.0))..seconds(random.between(5.0, 30.0)),
-        ready_after: seconds(1.0)..seconds(random.between(2.0, 20.0)),
-        ..Behaviour::default()
-    };
-    let metric = match by_rate {
-        true => json!({ "type": "Pods", "pods": { "metric": { "name": RATE },
-            "target": { "type": "AverageValue", "averageValue": rate_target.to_string() } } }),
-        false => json!({ "type": "Resource", "resource": { "name": "cpu",
-            "target": { "type": "Utilization", "averageUtilization": target_percent } } }),
-    };
-    let rules = |windows: &[u32], random: &mut Random| {
-        let policy = match random.chance(0.5) {
-            true => json!({ "type": "Pods", "value": 1 + random.below(4), "periodSeconds": 15 + random.below(60) }),
-            false => {
-                json!({ "type": "Percent", "value": 20 + random.below(180), "periodSeconds": 15 + random.below(60) })
+    /// The same without one of its workloads, and what is done to it.
+    pub(super) fn without_workload(&self, number: usize) -> Self {
+        let mut plan = self.clone();
+        plan.workloads.remove(number);
+        plan.events.retain_mut(|event| match event.what.workload() {
+            Some(workload) if *workload == number => false,
+            Some(workload) => {
+                *workload -= usize::from(*workload > number);
+                true
             }
-        };
-        json!({ "stabilizationWindowSeconds": random.pick(windows), "policies": [policy] })
-    };
-    let mut autoscaler = json!({ "minReplicas": min, "maxReplicas": max, "metrics": [metric] });
-    if random.chance(0.7) {
-        let down = rules(&[30, 60, 120, 300], random);
-        let down_pods = json!({ "type": "Percent", "value": 100, "periodSeconds": 15 });
-        autoscaler["behavior"] = json!({ "scaleUp": rules(&[0, 0, 30], random), "scaleDown": down });
-        // At one pod a minute an hour would not be enough to come down.
-        if random.chance(0.6) {
-            autoscaler["behavior"]["scaleDown"]["policies"] = json!([down_pods]);
-        }
+            None => true,
+        });
+        plan
     }
-    Planned {
-        key: Key::new(namespace, name),
-        replicas: min + i32::try_from(random.below(3)).unwrap_or(0),
-        behaviour,
-        autoscaler,
-        target,
-        last_load,
+
+    /// The same with one process, to which happens what happened to the first, or to all.
+    pub(super) fn with_one_process(&self) -> Self {
+        let mut plan = self.clone();
+        plan.processes = 1;
+        plan.events
+            .retain(|event| event.process.is_none_or(|process| process == 0));
+        plan
     }
 }
 
-fn load(most: f64, random: &mut Random) -> Load {
-    match random.below(5) {
-        0 => Load::Steady(random.between(0.1, 1.1) * most),
-        1 => Load::Wave {
-            low: 0.1 * most,
-            high: random.between(0.5, 1.1) * most,
-            period: seconds(random.between(900.0, 3600.0)),
-            crest: seconds(random.between(0.0, 1800.0)),
-        },
-        2 => Load::Spikes {
-            base: 0.15 * most,
-            peak: random.between(0.4, 1.2) * most,
-            first: seconds(random.between(300.0, 900.0)),
-            every: seconds(random.between(600.0, 1800.0)),
-            half_life: seconds(random.between(60.0, 300.0)),
-        },
-        3 => Load::Walk {
-            seed: random.bits(),
-            low: 0.05 * most,
-            high: most,
-            pace: seconds(random.between(300.0, 1200.0)),
-        },
-        _ => Load::Steps {
-            steps: (0..6)
-                .map(|n| (seconds(f64::from(n) * 400.0), random.between(0.05, 1.1) * most))
-                .collect(),
-            every: None,
-        },
-    }
-}
-
-fn event(workloads: &[Planned], random: &mut Random) -> Event {
-    let workload = usize::try_from(random.below(workloads.len() as u64)).unwrap_or(0);
-    let max = workloads[workload].autoscaler["maxReplicas"].as_i64().unwrap_or(10);
-    let some = |random: &mut Random| i32::try_from(1 + random.below(max.unsigned_abs())).unwrap_or(1);
-    let groups = [
-        "/apis/metrics.k8s.io",
-        "/apis/custom.metrics.k8s.io",
-        "/apis/apps",
-        "/apis/autoscaling",
-        "/api/v1/events",
-    ];
-    let what = match random.below(20) {
-        0 => What::Refused(429),
-        1 => What::Refused(500),
-        2 => What::Refused(503),
-        3 => What::Conflicts,
-        4 => What::Slow(seconds(random.between(0.5, 20.0))),
-        5 => What::Unanswered,
-        6 => What::AnswersLost,
-        7 => What::HalfAnswers,
-        8 => What::Garbage,
-        9 => What::WatchesCut,
-        10 => What::WatchesLate(seconds(random.between(1.0, 30.0))),
-        11 => What::WatchesTwice,
-        12 => What::Forbidden(random.pick::<&str>(&groups)),
-        13 => What::MetricsMissing,
-        14 => What::MetricsOld,
-        15 => What::MetricsOdd,
-        18 => What::Raced,
-        16 => What::Killed(seconds(random.between(0.0, 60.0))),
-        17 => match random.below(2) {
-            0 => What::Compacted,
-            _ => What::RolledOut(workload),
-        },
-        _ => match random.below(3) {
-            0 => What::MaxEdited(workload, some(random).max(4)),
-            _ => What::Scaled(workload, some(random)),
-        },
-    };
-    let lasts = match what {
-        What::Killed(_) | What::Compacted | What::RolledOut(_) | What::MaxEdited(..) | What::Scaled(..) => {
-            Duration::ZERO
-        }
-        _ => seconds(random.between(5.0, 400.0)),
-    };
-    let at = seconds(random.between(60.0, CALM.as_secs_f64() - 120.0));
-    Event {
-        at,
-        lasts: lasts.min(CALM.saturating_sub(at)),
-        share: *random.pick(&[0.1, 0.5, 1.0]),
-        what,
-    }
+const fn one() -> usize {
+    1
 }

@@ -1,40 +1,58 @@
 //! What goes wrong between a process and the API, as a plan says.
 
+mod answers;
 mod metrics;
+mod mutant;
 mod watches;
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::Frame;
+use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::json;
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::Mutation;
-use super::judge::{Judge, Source};
-use super::plan::{Event, What};
+use super::judge::{Judge, ScaleWrite, Source};
+use super::plan::{Asking, CALM, Event, Point, What};
 use crate::clock::Clock;
-use crate::sim::api::{AnswerBody, Api, DEPLOYMENTS};
+use crate::sim::api::{AnswerBody, Api, DEPLOYMENTS, LEASES, seconds};
+use crate::sim::control::{LEASE, LEASE_NAMESPACE};
 use crate::sim::line::Between;
 use crate::sim::random::Random;
 use crate::sim::time::VirtualClock;
+use answers::{broken_off, endless, whole};
 
-/// Carries requests through everything that goes wrong, and shows the judge what happens.
+/// Versions are known that far back, for stale reads.
+const VERSIONS_KEPT_FOR: Duration = Duration::from_secs(61);
+
+/// Carries the requests of one process through everything that goes wrong, and shows the judge what happens.
 pub(super) struct Storm {
     seed: u64,
+    /// The events that meet this process, in the order of time.
     events: Vec<Event>,
+    process: usize,
     clock: Arc<VirtualClock>,
     judge: Arc<Judge>,
     mutation: Option<Mutation>,
     /// Metrics as they were when they stopped moving.
     old_answers: Mutex<FxHashMap<String, Bytes>>,
+    /// What was the newest version when.
+    versions: Mutex<VecDeque<(Duration, u64)>>,
+    /// Events that wait for a point in what the process does, and have had theirs.
+    done: Mutex<FxHashSet<Duration>>,
+    /// Takes whom to kill, and when to start it again.
+    kills: mpsc::UnboundedSender<(usize, Duration)>,
+    mutant: mutant::Mutant,
 }
 
 /// What kind of request it is.
@@ -46,75 +64,122 @@ enum Class {
     Write,
 }
 
+/// What all storms of a trial have.
+#[derive(Clone)]
+pub(super) struct Weather {
+    pub(super) seed: u64,
+    pub(super) clock: Arc<VirtualClock>,
+    pub(super) judge: Arc<Judge>,
+    pub(super) mutation: Option<Mutation>,
+    pub(super) kills: mpsc::UnboundedSender<(usize, Duration)>,
+}
+
 impl Storm {
-    pub(super) fn new(
-        seed: u64,
-        events: Vec<Event>,
-        clock: Arc<VirtualClock>,
-        judge: Arc<Judge>,
-        mutation: Option<Mutation>,
-    ) -> Arc<Self> {
+    /// The storm around one process.
+    pub(super) fn new(weather: Weather, events: &[Event], process: usize) -> Arc<Self> {
+        let meets = |event: &&Event| event.process.is_none_or(|met| met == process);
+        let Weather {
+            seed,
+            clock,
+            judge,
+            mutation,
+            kills,
+        } = weather;
         Arc::new(Self {
             seed,
-            events,
+            events: events.iter().filter(meets).cloned().collect(),
+            process,
             clock,
             judge,
             mutation,
             old_answers: Mutex::default(),
+            versions: Mutex::default(),
+            done: Mutex::default(),
+            kills,
+            mutant: mutant::Mutant::default(),
         })
     }
 
     /// What meets a request of this name now. By its name and time, and not by how many there were before, so that the
-    /// order of what happens at the same time plays no part.
+    /// order of what happens at the same time plays no part; and by when the event begins, so that others can be left out.
     fn met(&self, name: &str) -> Vec<&What> {
         let now = self.clock.elapsed();
-        let events = self.events.iter().enumerate();
-        let met = events.filter(|(number, event)| {
+        let met = self.events.iter().filter(|event| {
             let lasts = event.at <= now && now < event.at + event.lasts;
-            lasts && Random::named(self.seed, &format!("{number} {name} {}", now.as_millis())).chance(event.share)
+            let drawn = || format!("{} {} {name} {}", event.at.as_millis(), self.process, now.as_millis());
+            lasts && Random::named(self.seed, &drawn()).chance(event.share)
         });
-        met.map(|(_, event)| &event.what).collect()
+        met.map(|event| &event.what).collect()
     }
 
     async fn carried(&self, api: &Api, mut request: Request<Bytes>) -> io::Result<Response<AnswerBody>> {
+        let began = self.clock.elapsed();
         let class = class(&request);
+        let asking = asking(&request);
         let path = request.uri().path().to_owned();
-        self.judge.asked(request.method(), &path);
+        if self.mutation == Some(Mutation::LeadsForEver)
+            && self.process == 0
+            && let Some(answer) = self.mutant.renewed(&request)
+        {
+            return Ok(answer);
+        }
+        self.judge.asked(self.process, &request);
         let name = format!("{} {path}", request.method());
         let met = self.met(&name);
-        // What memory depends on: the store, the Lease, and knowing what became of a write.
-        if !met.is_empty() && (path.contains("/configmaps") || path.contains("/leases") || path.ends_with("/scale")) {
+        if !met.is_empty() && matches!(asking, Some(Asking::Memory | Asking::Stored | Asking::Lease)) {
             self.judge.memory_troubled();
         }
-        let (mut lost, mut half, mut garbage) = (false, false, false);
+        self.reached(api, asking, false).await;
+        let (mut lost, mut half, mut garbage, mut oversized) = (false, false, false, false);
         for what in &met {
             match what {
                 What::Slow(by) => sleep(*by).await,
                 What::Unanswered if class != Class::Watch => std::future::pending().await,
+                What::LeaseCut if asking == Some(Asking::Lease) => std::future::pending().await,
                 What::Refused(code) => return self.refused(api, class, &path, *code),
                 What::Conflicts if class == Class::Write => return self.refused(api, class, &path, 409),
-                What::Forbidden(below) if path.starts_with(below) => return self.refused(api, class, &path, 403),
+                What::Forbidden(below) if path.starts_with(below.as_str()) => {
+                    return self.refused(api, class, &path, 403);
+                }
                 What::AnswersLost => lost = class != Class::Watch,
                 What::HalfAnswers => half = class != Class::Watch,
                 What::Garbage => garbage = class != Class::Watch,
+                What::Oversized => oversized = class != Class::Watch,
+                What::Stale(by) => answers::read_old(&mut request, self.version_before(*by)),
                 _ => {}
             }
         }
-        if self.mutation == Some(Mutation::WritesNothing) && path.ends_with("/scale") && class == Class::Write {
-            return Ok(pretended(&request));
+        if asking == Some(Asking::Scale) {
+            match self.mutation {
+                Some(Mutation::WritesNothing) => return Ok(mutant::pretended(&request)),
+                Some(Mutation::WritesUntested) => mutant::untested(&mut request),
+                Some(Mutation::Leaks) => self.mutant.leak(),
+                _ => {}
+            }
+            if met.contains(&&What::Raced) {
+                race(api, &path);
+            }
         }
-        if self.mutation == Some(Mutation::WritesUntested) {
-            untested(&mut request);
-        }
-        let scales = class == Class::Write && path.ends_with("/scale");
-        if scales && met.contains(&&What::Raced) {
-            race(api, &path);
-        }
-        let (sent, before) = (request.body().clone(), scales.then(|| replicas(api, &path)).flatten());
+        let (sent, before) = (request.body().clone(), replicas(api, &path));
         let (head, body) = request.into_parts();
         let answer = api.answer(Request::from_parts(head, Full::new(body))).await;
-        if scales && answer.status().is_success() {
-            self.judge.scaled(&path, before, &sent, !(lost || half || garbage));
+        self.note_version(api);
+        if answer.status().is_success() {
+            match asking {
+                Some(Asking::Scale) => self.judge.scaled(ScaleWrite {
+                    process: self.process,
+                    path: &path,
+                    before,
+                    patch: &sent,
+                    told: !(lost || half || garbage || oversized),
+                }),
+                Some(Asking::Memory) => self.judge.saved(self.process, began),
+                _ => {}
+            }
+        }
+        self.reached(api, asking, true).await;
+        if asking == Some(Asking::Scale) {
+            self.judge.concluded(&path);
         }
         if lost {
             return Err(io::Error::new(
@@ -130,9 +195,6 @@ impl Storm {
         if class == Class::Metrics && head.status.is_success() {
             body = metrics::through(self, &met, &path, body);
         }
-        if self.mutation == Some(Mutation::ForgetsEverything) && path.ends_with("/configmaps") && class == Class::Read {
-            body = Bytes::from_static(br#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":[]}"#);
-        }
         if self.mutation.is_some_and(Mutation::is_of_specs) && path.ends_with("/horizontalpodautoscalers") {
             body = watches::misread_list(self.mutation, &body);
         }
@@ -140,15 +202,66 @@ impl Storm {
         if garbage {
             return Ok(whole(head, Bytes::from_static(b"<html>Bad gateway</html>")));
         }
-        if half {
-            let half = body.slice(..body.len() / 2);
-            let broken = io::Error::new(io::ErrorKind::UnexpectedEof, "the connection broke in the middle");
-            return Ok(of_frames(head, vec![Ok(Frame::data(half)), Err(broken)]));
+        if oversized {
+            return Ok(endless(head, body));
         }
-        if class == Class::Metrics && head.status.is_success() {
-            self.judge.measured(Source::of(&path));
+        if half {
+            return Ok(broken_off(head, &body));
+        }
+        if head.status.is_success() {
+            match asking {
+                Some(Asking::Stored) => self.judge.loaded(self.process),
+                Some(Asking::Metrics) => self.judge.measured(Source::of(&path), &path, &body),
+                _ => {}
+            }
+            body = mutant::misread(self.mutation, asking, body, (api, self.clock.now(), &path));
         }
         Ok(whole(head, body))
+    }
+
+    /// The process is at a point at which something may wait for it.
+    async fn reached(&self, api: &Api, asking: Option<Asking>, done: bool) {
+        let Some(request) = asking else { return };
+        let (now, here) = (self.clock.elapsed(), Point { request, done });
+        for event in &self.events {
+            if !(event.at..CALM).contains(&now) || self.done.lock().contains(&event.at) {
+                continue;
+            }
+            match event.what {
+                What::KilledAt(point, down) if point == here => {
+                    self.done.lock().insert(event.at);
+                    // Whoever listens ends before the trial does; nobody is killed after it.
+                    let _ = self.kills.send((self.process, down));
+                    std::future::pending().await
+                }
+                What::LeadTakenAt(point) if point == here => {
+                    self.done.lock().insert(event.at);
+                    self.judge.memory_troubled();
+                    take_lead(api, &self.clock);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn note_version(&self, api: &Api) {
+        let now = self.clock.elapsed();
+        let mut versions = self.versions.lock();
+        versions.push_back((now, api.store.newest()));
+        while versions
+            .front()
+            .is_some_and(|(at, _)| now.saturating_sub(*at) > VERSIONS_KEPT_FOR)
+        {
+            versions.pop_front();
+        }
+    }
+
+    /// The version that was the newest so long ago, or as long ago as is known.
+    fn version_before(&self, by: Duration) -> Option<u64> {
+        let then = self.clock.elapsed().saturating_sub(by);
+        let versions = self.versions.lock();
+        let before = versions.iter().rev().find(|(at, _)| *at <= then);
+        before.or(versions.front()).map(|(_, version)| *version)
     }
 
     fn refused(&self, api: &Api, class: Class, path: &str, code: u16) -> io::Result<Response<AnswerBody>> {
@@ -187,6 +300,25 @@ fn class(request: &Request<Bytes>) -> Class {
     }
 }
 
+/// What a request asks for, as far as something may happen just then.
+pub(super) fn asking(request: &Request<Bytes>) -> Option<Asking> {
+    let path = request.uri().path();
+    let writes = request.method() != Method::GET;
+    if path.contains("/leases") {
+        Some(Asking::Lease)
+    } else if path.contains("/configmaps") {
+        Some(if writes { Asking::Memory } else { Asking::Stored })
+    } else if writes && path.ends_with("/scale") {
+        Some(Asking::Scale)
+    } else if writes && path.ends_with("/status") {
+        Some(Asking::Status)
+    } else if class(request) == Class::Metrics && path.matches('/').count() > 3 {
+        Some(Asking::Metrics)
+    } else {
+        None
+    }
+}
+
 /// The count of the workload whose scale has this path.
 fn replicas(api: &Api, path: &str) -> Option<i64> {
     let key = super::judge::key_of_scale(path)?;
@@ -208,32 +340,26 @@ fn race(api: &Api, path: &str) {
     });
 }
 
-/// Takes the test out of a patch.
-fn untested(request: &mut Request<Bytes>) {
-    if let Ok(serde_json::Value::Array(operations)) = serde_json::from_slice(request.body()) {
-        let kept: Vec<_> = operations
-            .into_iter()
-            .filter(|operation| operation["op"] != "test")
-            .collect();
-        *request.body_mut() = json!(kept).to_string().into();
-    }
+/// Somebody who is none of the processes takes the Lease, whoever has it.
+fn take_lead(api: &Api, clock: &VirtualClock) {
+    let now = seconds(clock.now());
+    // Without a Lease nobody leads yet.
+    let _ = api.store.update(&LEASES, LEASE_NAMESPACE, LEASE, |before| {
+        let mut after = before.clone();
+        let spec = &mut after["spec"];
+        spec["holderIdentity"] = "somebody".into();
+        let transitions = spec["leaseTransitions"].as_i64().unwrap_or(0);
+        spec["leaseTransitions"] = (transitions + 1).into();
+        for time in ["acquireTime", "renewTime"] {
+            spec[time] = format!("{}.000000Z", now.trim_end_matches('Z')).into();
+        }
+        Ok(after)
+    });
 }
 
-/// As if a scale had been written.
-fn pretended(request: &Request<Bytes>) -> Response<AnswerBody> {
-    let patch: serde_json::Value = serde_json::from_slice(request.body()).unwrap_or_default();
-    let scale = json!({ "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": { "resourceVersion": "1" },
-        "spec": { "replicas": patch[1]["value"] }, "status": { "replicas": 1 } });
+/// An answer that is none, with this status.
+fn head_of(status: StatusCode) -> http::response::Parts {
     let (mut head, ()) = Response::new(()).into_parts();
-    head.status = StatusCode::OK;
-    whole(head, scale.to_string().into())
-}
-
-fn whole(head: http::response::Parts, body: Bytes) -> Response<AnswerBody> {
-    of_frames(head, vec![Ok(Frame::data(body))])
-}
-
-fn of_frames(head: http::response::Parts, frames: Vec<io::Result<Frame<Bytes>>>) -> Response<AnswerBody> {
-    use futures_util::StreamExt;
-    Response::from_parts(head, StreamBody::new(futures_util::stream::iter(frames).boxed()))
+    head.status = status;
+    head
 }

@@ -11,14 +11,17 @@ pub(super) struct Scaled {
     pub(super) from: i32,
     pub(super) to: i32,
     pub(super) counts: Counts,
+    /// Whether it was in the store before it was done.
+    pub(super) saved: bool,
 }
 
 /// Whether the process remembers a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Counts {
     Surely,
-    /// It was not told, and finds out by the count or does not; or its memory may be lost. It may take the write for as late as its
-    /// request was given up.
+    /// It was not told, and finds out by the count. It may take the write for as late as its request was given up.
+    Late,
+    /// It was not told, and somebody else changed the count as well; or its memory may be lost.
     Perhaps,
 }
 
@@ -75,8 +78,8 @@ fn limit(policy: &Value, before: &[Scaled], now: Duration, from: i32, up: bool) 
         let allows_more = (scaled.to < scaled.from) == up;
         match (scaled.counts, allows_more) {
             (Counts::Surely, true) => age < period,
-            (Counts::Surely, false) => age < period.saturating_sub(SLACK),
-            (Counts::Perhaps, true) => age < period + GIVEN_UP_AFTER,
+            (Counts::Surely | Counts::Late, false) => age < period.saturating_sub(SLACK),
+            (Counts::Late | Counts::Perhaps, true) => age < period + GIVEN_UP_AFTER,
             (Counts::Perhaps, false) => false,
         }
     };
@@ -110,6 +113,7 @@ mod tests {
             from: 2,
             to: 5,
             counts: Counts::Surely,
+            saved: true,
         }];
         assert_eq!(allowed(&pods, &written, at(150), 5, 6), Ok(()));
         assert_eq!(

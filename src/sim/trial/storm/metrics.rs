@@ -1,13 +1,15 @@
 //! Metrics that are missing, old, or absurd.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
-use jiff::Timestamp;
+use http::{Response, StatusCode};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Storm, whole};
+use super::{Storm, head_of, whole};
+use crate::clock::Clock;
 use crate::sim::api::{AnswerBody, Api, PODS, seconds};
 use crate::sim::random::Random;
 use crate::sim::trial::judge::Source;
@@ -18,7 +20,12 @@ pub(super) fn through(storm: &Storm, met: &[&What], path: &str, body: Bytes) -> 
     if !met.contains(&&What::MetricsOld) {
         storm.old_answers.lock().remove(path);
     }
-    let is_met = |what: &&What| matches!(what, What::MetricsOld | What::MetricsMissing | What::MetricsOdd);
+    let is_met = |what: &&What| {
+        matches!(
+            what,
+            What::MetricsOld | What::MetricsMissing | What::MetricsOdd | What::MetricsContradictory
+        )
+    };
     // Most answers pass untouched, unread.
     if !met.iter().any(is_met) {
         return body;
@@ -60,14 +67,102 @@ pub(super) fn through(storm: &Storm, met: &[&What], path: &str, body: Bytes) -> 
                 }
                 touched = true;
             }
+            What::MetricsContradictory => {
+                let others: Vec<Value> = items
+                    .iter()
+                    .map(|item| contradiction(storm, item, &name(item)))
+                    .collect();
+                items.extend(others);
+                touched = true;
+            }
             _ => {}
         }
     }
     if touched { Bytes::from(list.to_string()) } else { body }
 }
 
+/// The same pod once more with another value, measured in an hour; or a pod that nobody knows.
+fn contradiction(storm: &Storm, item: &Value, name: &str) -> Value {
+    let mut random = Random::named(storm.seed, name);
+    let mut other = item.clone();
+    let soon = storm.clock.now().saturating_add(SignedDuration::from_hours(1));
+    other["timestamp"] = seconds(soon.unwrap_or_default()).into();
+    if random.chance(0.3) {
+        let stranger = Value::from(format!("{name}-stranger"));
+        match other["describedObject"].is_null() {
+            true => other["metadata"]["name"] = stranger,
+            false => other["describedObject"]["name"] = stranger,
+        }
+    }
+    let value = *random.pick(&["0", "1m", "500m", "3"]);
+    each_value(&mut other, |_| Some(value.to_owned()));
+    other
+}
+
+/// Changes the values of an item; `None` leaves one as it is.
+fn each_value(item: &mut Value, change: impl Fn(&str) -> Option<String>) {
+    let set = |value: &mut Value| {
+        if let Some(other) = change(value.as_str().unwrap_or_default()) {
+            *value = other.into();
+        }
+    };
+    match item["containers"].as_array_mut() {
+        Some(containers) => containers
+            .iter_mut()
+            .for_each(|container| set(&mut container["usage"]["cpu"])),
+        None => set(&mut item["value"]),
+    }
+}
+
+/// As a controller understands an answer that takes everything for a half more than it is.
+pub(super) fn overstated(body: Bytes) -> Bytes {
+    let Ok(mut list) = serde_json::from_slice::<Value>(&body) else {
+        return body;
+    };
+    for item in list["items"].as_array_mut().into_iter().flatten() {
+        each_value(item, |value| {
+            let milli = crate::quantity::Milli::of_quantity(value).ok()?.0;
+            Some(format!("{}m", milli.saturating_mul(3) / 2))
+        });
+    }
+    Bytes::from(list.to_string())
+}
+
+/// As a controller understands an answer that takes a pod without a value for one at 0.
+pub(super) fn filled_with_nothing(api: &Api, at: Timestamp, path: &str, body: Bytes) -> Bytes {
+    let Ok(mut list) = serde_json::from_slice::<Value>(&body) else {
+        return body;
+    };
+    let name = |item: &Value| {
+        let text = |pointer: &str| item.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        text("/describedObject/name").or(text("/metadata/name"))
+    };
+    let there: BTreeSet<_> = list["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(name)
+        .collect();
+    let all = nothing_used_items(api, at, path);
+    if let Some(items) = list["items"].as_array_mut() {
+        let is_missing = |item: &Value| name(item).is_some_and(|name| !there.contains(&name));
+        items.extend(all.into_iter().filter(is_missing));
+    }
+    Bytes::from(list.to_string())
+}
+
 /// What a controller would see that takes a failure for no usage at all: each pod that there is, at 0.
 pub(super) fn nothing_used(api: &Api, at: Timestamp, path: &str) -> Response<AnswerBody> {
+    let (kind, version) = match Source::of(path) {
+        Source::Resource => ("PodMetricsList", "metrics.k8s.io/v1beta1"),
+        Source::Custom => ("MetricValueList", "custom.metrics.k8s.io/v1beta2"),
+    };
+    let items = nothing_used_items(api, at, path);
+    let list = json!({ "kind": kind, "apiVersion": version, "metadata": {}, "items": items });
+    whole(head_of(StatusCode::OK), Bytes::from(list.to_string()))
+}
+
+fn nothing_used_items(api: &Api, at: Timestamp, path: &str) -> Vec<Value> {
     let (pods, _) = api.store.list(&PODS, None);
     let of_resource = Source::of(path) == Source::Resource;
     let usage = |pod: &Arc<Value>| {
@@ -80,12 +175,5 @@ pub(super) fn nothing_used(api: &Api, at: Timestamp, path: &str) -> Response<Ans
                 "metric": { "name": path.rsplit('/').next(), "selector": null } }),
         }
     };
-    let (kind, version) = match of_resource {
-        true => ("PodMetricsList", "metrics.k8s.io/v1beta1"),
-        false => ("MetricValueList", "custom.metrics.k8s.io/v1beta2"),
-    };
-    let items: Vec<Value> = pods.iter().map(usage).collect();
-    let list = json!({ "kind": kind, "apiVersion": version, "metadata": {}, "items": items });
-    let (head, ()) = Response::new(()).into_parts();
-    whole(head, Bytes::from(list.to_string()))
+    pods.iter().map(usage).collect()
 }

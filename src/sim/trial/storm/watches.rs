@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::Storm;
+use super::answers::PIECE;
 use crate::sim::api::AnswerBody;
 use crate::sim::random::Random;
 use crate::sim::time::VirtualClock;
@@ -32,6 +33,8 @@ struct Passing {
     /// When it breaks, at the latest.
     breaks: Option<Duration>,
     over: bool,
+    /// The line that it is at never ends.
+    endless: bool,
 }
 
 /// What becomes of a watch.
@@ -39,9 +42,10 @@ pub(super) fn through(storm: &Storm, answer: Response<AnswerBody>, name: &str) -
     let (head, body) = answer.into_parts();
     let now = storm.clock.elapsed();
     let events = storm.events.clone();
-    let breaks = events.iter().enumerate().filter_map(|(number, event)| {
+    let name = &format!("{} {name}", storm.process);
+    let breaks = events.iter().filter_map(|event| {
         let breaks = matches!(event.what, What::WatchesCut | What::Compacted);
-        let mut random = Random::named(storm.seed, &format!("{number} {name}"));
+        let mut random = Random::named(storm.seed, &format!("{} {name}", event.at.as_millis()));
         // While such a time lasts, new watches break again and again.
         match breaks && event.at + event.lasts >= now {
             true if event.at > now => Some(event.at),
@@ -60,6 +64,7 @@ pub(super) fn through(storm: &Storm, answer: Response<AnswerBody>, name: &str) -
         mutation: storm.mutation.filter(|_| name.ends_with("/horizontalpodautoscalers")),
         again: VecDeque::new(),
         over: false,
+        endless: false,
     };
     let frames = stream::unfold(passing, |mut passing| async move {
         let frame = passing.next().await?;
@@ -72,6 +77,9 @@ impl Passing {
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         if self.over {
             return None;
+        }
+        if self.endless {
+            return Some(Ok(Bytes::from_static(PIECE)));
         }
         if let Some(again) = self.again.pop_front() {
             return Some(Ok(again));
@@ -108,15 +116,21 @@ impl Passing {
             );
             event.at <= now && now < event.at + event.lasts && random.chance(event.share)
         };
-        let (mut late, mut twice) = (Duration::ZERO, false);
+        let (mut late, mut twice, mut oversized) = (Duration::ZERO, false, false);
         for event in self.events.iter().filter(met) {
             match event.what {
                 What::WatchesLate(by) => late = late.max(by),
                 What::WatchesTwice => twice = true,
+                What::Oversized => oversized = true,
                 _ => {}
             }
         }
         sleep(late).await;
+        if oversized {
+            self.endless = true;
+            // Without the end of its line.
+            return Some(Ok(bytes.slice(..bytes.len().saturating_sub(1))));
+        }
         if twice {
             self.again.push_back(bytes.clone());
         }

@@ -1,0 +1,283 @@
+//! What is known of one autoscaler, and what is wrong with a write of its count.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::answers::{Answers, Source};
+use super::policies::{Counts, Scaled, allowed};
+use crate::decide::Decision;
+use crate::decide::derivation::Branch;
+
+/// How long an autoscaler that was edited may still count as it was: watches may be late, and are asked for again after 90 s.
+const EDITS_SEEN_WITHIN: Duration = Duration::from_secs(150);
+
+/// A scale-down on a metric needs an answer that is not older than this: a sync lasts 30 s at most.
+const ANSWERS_COUNT_FOR: Duration = Duration::from_secs(46);
+
+/// Kubernetes' stabilization window where an autoscaler names none.
+const WINDOW: Duration = Duration::from_secs(300);
+
+/// Decisions of an autoscaler that are kept: those of the longest window here, a sync each 5 s at most, and more.
+const DECISIONS: usize = 500;
+
+/// What a decision recommends below, or above, the count is in the store after this, where nothing is wrong: at the end of
+/// the next pass.
+const SAVED_WITHIN: Duration = Duration::from_secs(21);
+
+/// Between the time of a decision and that of its events, at most.
+const SLACK: Duration = Duration::from_millis(200);
+
+/// What is saved is put together so long before its request is seen here, and what has ended is known so long after.
+const ON_THE_WAY: Duration = Duration::from_millis(3);
+
+/// The saves of all processes.
+#[derive(Default)]
+pub(super) struct Saves {
+    /// When the last one of each began that took place.
+    last: BTreeMap<usize, Duration>,
+    /// When something went wrong last with what memory depends on.
+    troubled: Option<Duration>,
+}
+
+/// The saves of one process.
+#[derive(Clone, Copy)]
+pub(super) struct SavesOf {
+    last: Option<Duration>,
+    troubled: Option<Duration>,
+}
+
+impl Saves {
+    pub(super) fn saved(&mut self, process: usize, began: Duration) {
+        let last = self.last.entry(process).or_default();
+        *last = began.max(*last);
+    }
+
+    pub(super) fn troubled(&mut self, now: Duration) {
+        self.troubled = Some(now);
+    }
+
+    pub(super) fn of(&self, process: usize) -> SavesOf {
+        SavesOf {
+            last: self.last.get(&process).copied(),
+            troubled: self.troubled,
+        }
+    }
+}
+
+impl SavesOf {
+    /// Whether what was known at a time is saved.
+    pub(super) fn has(self, known: Duration) -> bool {
+        self.last.is_some_and(|last| last > known + ON_THE_WAY)
+    }
+
+    /// Whether nothing was wrong since a time.
+    fn went_well_since(self, at: Duration) -> bool {
+        self.troubled.is_none_or(|troubled| troubled < at)
+    }
+}
+
+/// One autoscaler.
+#[derive(Default)]
+pub(super) struct Watched {
+    /// Its specs since their times.
+    pub(super) specs: Vec<(Duration, Value)>,
+    decisions: VecDeque<Decided>,
+    /// The count that the first decision ever saw, and when: it counts as recommended.
+    found: Option<(i32, Duration)>,
+    /// Writes, whether the process knows of them or not.
+    pub(super) scaled: Vec<Scaled>,
+    /// What was wanted at each look after things ceased to go wrong.
+    pub(super) wanted: Vec<i64>,
+}
+
+struct Decided {
+    at: Duration,
+    /// When the process knew what came of it, and remembered it.
+    concluded: Option<Duration>,
+    seen: Option<i32>,
+    branch: Branch,
+    recommended: Option<i32>,
+    failed: Vec<String>,
+    write: Option<(i32, i32)>,
+}
+
+impl Watched {
+    pub(super) fn decided(&mut self, at: Duration, decision: &Decision) {
+        let derivation = &decision.derivation;
+        let failed = derivation.metrics.iter().filter(|metric| metric.proposal.is_err());
+        let write = decision.write.as_ref().map(|write| (write.from, write.to));
+        let decided = Decided {
+            at,
+            concluded: write.is_none().then_some(at),
+            seen: derivation.scale.as_ref().map(|scale| scale.spec_replicas),
+            branch: derivation.branch.clone(),
+            recommended: derivation
+                .combination
+                .filter(|c| c.valid > 0)
+                .map(|combination| combination.largest),
+            failed: failed.map(|metric| metric.metric.clone()).collect(),
+            write,
+        };
+        // No sync of an autoscaler begins before the one before has ended.
+        self.concluded(at);
+        self.found = self.found.or(decided.seen.map(|seen| (seen, at)));
+        self.decisions.push_back(decided);
+        if self.decisions.len() > DECISIONS {
+            self.decisions.pop_front();
+        }
+    }
+
+    /// The count that the last decision saw, and what it recommended.
+    pub(super) fn last_counts(&self) -> (Option<i32>, Option<i32>) {
+        let last = self.decisions.back();
+        last.map_or((None, None), |decided| (decided.seen, decided.recommended))
+    }
+
+    pub(super) fn last_decision_at(&self) -> Option<Duration> {
+        self.decisions.back().map(|decided| decided.at)
+    }
+
+    pub(super) fn concluded(&mut self, at: Duration) {
+        if let Some(last) = self.decisions.back_mut() {
+            last.concluded.get_or_insert(at);
+        }
+    }
+
+    /// All is forgotten: windows begin anew with what is found, and policies too, but for what the count tells.
+    pub(super) fn forget(&mut self) {
+        self.doubt();
+        self.found = None;
+    }
+
+    /// All may be forgotten, or not.
+    pub(super) fn doubt(&mut self) {
+        self.decisions.clear();
+        self.found = self.found.map(|(_, at)| (i32::MIN, at));
+        self.scaled
+            .iter_mut()
+            .for_each(|scaled| scaled.counts = Counts::Perhaps);
+    }
+
+    /// Another process, or another life of the same, takes over what is stored: what was saved counts on, and so does what had
+    /// the time to be saved while nothing was wrong with that.
+    pub(super) fn handed_over(&mut self, saves: SavesOf) {
+        let Some(last) = self.last_decision_at() else { return };
+        let had_time = |at: Duration| at + SAVED_WITHIN < last && saves.went_well_since(at);
+        self.decisions
+            .retain(|decided| decided.concluded.is_some_and(|at| saves.has(at)) || had_time(decided.at));
+        // What a term found that could not read what was stored, and could not save either, the next one does not know.
+        self.found = self.found.map(|(count, at)| match saves.has(at) || had_time(at) {
+            true => (count, at),
+            false => (i32::MIN, at),
+        });
+        let kept = |scaled: &Scaled| scaled.saved || saves.has(scaled.at) || had_time(scaled.at);
+        let lost = self.scaled.iter_mut().filter(|scaled| !kept(scaled));
+        lost.for_each(|scaled| scaled.counts = Counts::Perhaps);
+        // Who has died meanwhile was not told.
+        let untold = self
+            .scaled
+            .iter_mut()
+            .filter(|scaled| scaled.counts == Counts::Surely && !saves.has(scaled.at));
+        untold.for_each(|scaled| scaled.counts = Counts::Late);
+    }
+
+    /// What is wrong with a write `from` a count `to` another; `least`: the lowest count that the answers allow by a spec.
+    pub(super) fn check(
+        &self,
+        now: Duration,
+        (from, to): (i32, i32),
+        answers: &Answers,
+        least: impl Fn(&Value) -> Option<i64>,
+    ) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let decision = self.decisions.iter().rev().find(|decided| decided.write.is_some());
+        let Some((decision, (seen, wanted))) = decision.and_then(|d| Some((d, d.write?))) else {
+            return vec!["nobody has decided that".to_owned()];
+        };
+        if wanted != to {
+            wrong.push(format!("{wanted} was decided"));
+        }
+        if seen != from {
+            wrong.push(format!(
+                "the decision saw {seen}: a change by somebody else was overwritten"
+            ));
+        }
+        // Each spec that the process may still have gone by; one of them must allow it.
+        let since = now.saturating_sub(EDITS_SEEN_WITHIN);
+        let specs = self
+            .specs
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| self.specs.get(at + 1).is_none_or(|(end, _)| *end >= since));
+        let problems = specs.map(|(_, (_, spec))| self.check_by(spec, decision, (from, to), answers, &least));
+        wrong.extend(problems.min_by_key(Vec::len).unwrap_or_default());
+        wrong
+    }
+
+    fn check_by(
+        &self,
+        spec: &Value,
+        decision: &Decided,
+        (from, to): (i32, i32),
+        answers: &Answers,
+        least: impl Fn(&Value) -> Option<i64>,
+    ) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let bound = |name: &str| spec[name].as_i64().unwrap_or(1);
+        let (min, max) = (bound("minReplicas"), bound("maxReplicas"));
+        if !(min..=max).contains(&i64::from(to)) {
+            wrong.push(format!("outside of {min} to {max}"));
+        }
+        if i64::from(from) > max || i64::from(from) < min {
+            // Bounds are restored at once, whatever windows, policies and metrics say.
+            return wrong;
+        }
+        if decision.branch != Branch::Metrics {
+            wrong.push(format!("{:?}, though the count was within its bounds", decision.branch));
+        }
+        if to < from {
+            for metric in &decision.failed {
+                wrong.push(format!("down, though {metric} failed"));
+            }
+            let metrics = spec["metrics"].as_array().map_or(&[][..], Vec::as_slice);
+            for metric in metrics {
+                let source = Source::of_metric(metric);
+                let answered = answers.last(source);
+                if answered.is_none_or(|at| decision.at.saturating_sub(at) > ANSWERS_COUNT_FOR) {
+                    wrong.push(format!("down, and the last answer of {source:?} came at {answered:?}"));
+                }
+            }
+            if let Some(least) = least(spec)
+                && i64::from(to) < least.min(max).min(from.into())
+            {
+                wrong.push(format!("down, though what was answered wants {least} at least"));
+            }
+            let window = spec["behavior"]["scaleDown"]["stabilizationWindowSeconds"].as_u64();
+            let window = window.map_or(WINDOW, Duration::from_secs);
+            let (highest, at) = self.highest(decision.at, window);
+            if to < highest.min(i32::try_from(max).unwrap_or(i32::MAX)).min(from) {
+                wrong.push(format!(
+                    "down, though {highest} was recommended at {} s",
+                    at.as_secs_f64()
+                ));
+            }
+        }
+        wrong.extend(allowed(spec, &self.scaled, decision.at, from, to).err());
+        wrong
+    }
+
+    /// The most that was recommended within a window, and when. What the first process found counts as its first
+    /// recommendation.
+    fn highest(&self, now: Duration, window: Duration) -> (i32, Duration) {
+        let recommended = self
+            .decisions
+            .iter()
+            .filter_map(|decided| Some((decided.recommended?, decided.at)));
+        // A recommendation as old as the window does not count any more, and clocks are read some milliseconds apart.
+        let within = |at: &Duration| now.saturating_sub(*at) + SLACK < window;
+        let within = recommended.chain(self.found).filter(|(_, at)| within(at));
+        within.max_by_key(|(count, _)| *count).unwrap_or((0, now))
+    }
+}

@@ -1,0 +1,89 @@
+//! What known bugs do to requests and answers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use super::answers::whole;
+use super::{head_of, metrics};
+use crate::sim::api::{AnswerBody, Api};
+use crate::sim::trial::Mutation;
+use crate::sim::trial::plan::Asking;
+
+/// What a mutant remembers.
+#[derive(Default)]
+pub(super) struct Mutant {
+    /// The Lease, as one sees it who cannot lose it.
+    lease: Mutex<Option<Value>>,
+    leaked: Mutex<Vec<Arc<Vec<u8>>>>,
+}
+
+/// What one write leaks.
+const LEAK: usize = 64 * 1024;
+
+impl Mutant {
+    /// Answers a request of the Lease out of its own hand, once it has led.
+    pub(super) fn renewed(&self, request: &Request<Bytes>) -> Option<Response<AnswerBody>> {
+        if !request.uri().path().contains("/leases") {
+            return None;
+        }
+        let mut lease = self.lease.lock();
+        if *request.method() == Method::GET {
+            let lease = lease.as_ref()?;
+            return Some(whole(head_of(StatusCode::OK), lease.to_string().into()));
+        }
+        // The first one goes through: that makes it the leader.
+        let led = lease.is_some();
+        let mut wish: Value = serde_json::from_slice(request.body()).ok()?;
+        wish["metadata"]["resourceVersion"] = "1".into();
+        *lease = Some(wish.clone());
+        led.then(|| whole(head_of(StatusCode::OK), wish.to_string().into()))
+    }
+
+    /// Begins a task that never ends, and keeps some bytes.
+    pub(super) fn leak(&self) {
+        let bytes = Arc::new(vec![0; LEAK]);
+        self.leaked.lock().push(bytes);
+        tokio::spawn(std::future::pending::<()>());
+    }
+}
+
+/// An answer as a mutant understands it.
+pub(super) fn misread(
+    mutation: Option<Mutation>,
+    asking: Option<Asking>,
+    body: Bytes,
+    (api, at, path): (&Api, Timestamp, &str),
+) -> Bytes {
+    match (mutation, asking) {
+        (Some(Mutation::ForgetsEverything), Some(Asking::Stored)) => {
+            Bytes::from_static(br#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":[]}"#)
+        }
+        (Some(Mutation::MissingIsZero), Some(Asking::Metrics)) => metrics::filled_with_nothing(api, at, path, body),
+        (Some(Mutation::OverstatesUsage), Some(Asking::Metrics)) => metrics::overstated(body),
+        _ => body,
+    }
+}
+
+/// Takes the test out of a patch.
+pub(super) fn untested(request: &mut Request<Bytes>) {
+    if let Ok(Value::Array(operations)) = serde_json::from_slice(request.body()) {
+        let kept: Vec<_> = operations
+            .into_iter()
+            .filter(|operation| operation["op"] != "test")
+            .collect();
+        *request.body_mut() = json!(kept).to_string().into();
+    }
+}
+
+/// As if a scale had been written.
+pub(super) fn pretended(request: &Request<Bytes>) -> Response<AnswerBody> {
+    let patch: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+    let scale = json!({ "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": { "resourceVersion": "1" },
+        "spec": { "replicas": patch[1]["value"] }, "status": { "replicas": 1 } });
+    whole(head_of(StatusCode::OK), scale.to_string().into())
+}
