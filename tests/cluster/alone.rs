@@ -6,4 +6,5 @@ mod install;
 mod memory;
 mod prometheus;
 mod reaction;
+mod shards;
 mod switch;

@@ -1,0 +1,226 @@
+//! Three processes with three shards: one is killed, one is paused past its leases and goes on. Who decided when is read from
+//! their logs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::time::sleep;
+use trimtab::clock::{Clock, SystemClock};
+use trimtab::shards::Sharding;
+
+use crate::harness::{Alone, Autoscaler, Controller, Load, Namespace, Workload, seconds, utilization, wait_until};
+
+const SHARDS: u16 = 3;
+
+/// As by default: the bounds below are made of them.
+const LEASE_TIME: Duration = seconds(10);
+const SYNC_PERIOD: Duration = seconds(15);
+
+/// A decision, as a process told of it.
+#[derive(Clone, Debug)]
+struct Decision {
+    at: Timestamp,
+    process: &'static str,
+    key: String,
+}
+
+struct Process {
+    name: &'static str,
+    controller: Controller,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_autoscaler_is_decided_by_two_and_none_is_left_out_when_processes_die_and_stand_still() {
+    let cluster = Alone::without_hpa("shards").await;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/sharded");
+    cluster.kubectl(&["apply", "--kustomize", folder]);
+    let (namespaces, _loads) = autoscalers(&cluster).await;
+    let kubeconfig = namespaces[0].folder().join("trimtab.kubeconfig");
+    let kubeconfig = cluster.account_kubeconfig("trimtab", "trimtab", &kubeconfig);
+    let start = |name| Process {
+        name,
+        controller: Controller::start(
+            &namespaces[0],
+            &kubeconfig,
+            &[
+                "--shards=3",
+                "--leader-elect-resource-namespace=trimtab",
+                "--horizontal-pod-autoscaler-sync-period=15s",
+            ],
+        ),
+    };
+    let keys: BTreeSet<String> = namespaces
+        .iter()
+        .map(|namespace| format!("{}/web", namespace.name))
+        .collect();
+
+    let (first, second, third) = (start("first"), start("second"), start("third"));
+    shared_out(&[&first, &second, &third], &keys).await;
+
+    // One is killed.
+    let died = SystemClock.now();
+    let of_dead = decisions(&second);
+    second.controller.kill();
+    let lost = shard_of_last(&of_dead, &keys);
+    assert!(!lost.is_empty(), "the killed process decided for nobody");
+    shared_out_since(&[&first, &third], &keys, died).await;
+
+    // One comes, so that each has a shard again.
+    let fourth = start("fourth");
+    let came = SystemClock.now();
+    shared_out_since(&[&first, &third, &fourth], &keys, came).await;
+
+    // One stands still for longer than its leases last, until others have all that it had.
+    let stopped = SystemClock.now();
+    third.controller.stand_still();
+    let paused = shard_of_last(&decisions(&third), &keys);
+    shared_out_since(&[&first, &fourth], &keys, stopped).await;
+    third.controller.go_on();
+    let went_on = SystemClock.now();
+    shared_out_since(&[&first, &third, &fourth], &keys, went_on).await;
+
+    let mut all = of_dead;
+    for process in [&first, &third, &fourth] {
+        all.extend(decisions(process));
+    }
+    all.sort_by_key(|decision| decision.at);
+    // What autoscalers saw that stayed with a living process is what this machine can do.
+    let slowness = |since: Timestamp, but: &BTreeSet<String>| {
+        let longest = keys.difference(but).map(|key| longest_gap(&all, key, since)).max();
+        longest.unwrap_or_default().saturating_sub(SYNC_PERIOD)
+    };
+    for (fault, process, keys) in [(died, "second", &lost), (stopped, "third", &paused)] {
+        let allowed = LEASE_TIME + SYNC_PERIOD + slowness(fault, keys);
+        for key in keys {
+            let again = all
+                .iter()
+                .find(|one| one.key == *key && one.at > fault && one.process != process);
+            let again = again.unwrap_or_else(|| panic!("nobody decided for {key} any more"));
+            let took = again.at.duration_since(fault).unsigned_abs();
+            eprintln!("{key}: {} decided {took:?} after {process} was gone", again.process);
+            assert!(
+                took <= allowed,
+                "{key} was left out for {took:?}, {allowed:?} are allowed"
+            );
+        }
+    }
+    none_by_two(&all, &keys);
+    let refused: Vec<_> = cluster
+        .requests_of("trimtab", "trimtab")
+        .into_iter()
+        .filter(|asked| !asked.allowed)
+        .collect();
+    assert!(refused.is_empty(), "rights are missing: {refused:?}");
+    for process in [first, third, fourth] {
+        let (status, took) = process.controller.terminate();
+        assert!(status.success(), "{} ended with {status} after {took:?}", process.name);
+    }
+}
+
+/// Namespaces with an autoscaler each, until each shard has two.
+async fn autoscalers(cluster: &Alone) -> (Vec<Namespace>, Vec<Load>) {
+    let sharding = Sharding::new(SHARDS).expect("three shards");
+    let (mut namespaces, mut loads) = (Vec::new(), Vec::new());
+    let mut counts = vec![0; usize::from(SHARDS)];
+    while counts.iter().any(|count| *count < 2) {
+        let namespace = cluster.namespace("shards").await;
+        let shard = usize::from(sharding.shard_of(&namespace.name));
+        // A third one tells nothing more.
+        if counts[shard] == 2 {
+            continue;
+        }
+        counts[shard] += 1;
+        let web = Workload::deployment(&namespace, "web", 1);
+        let spec = json!({"minReplicas": 1, "maxReplicas": 3, "metrics": [utilization("cpu", 50)]});
+        Autoscaler::of(&web, "web", spec);
+        loads.push(Load::on(&web, 50, 100));
+        namespaces.push(namespace);
+    }
+    (namespaces, loads)
+}
+
+/// Waits until each autoscaler is decided for, and each process has some.
+async fn shared_out(processes: &[&Process], keys: &BTreeSet<String>) {
+    shared_out_since(processes, keys, Timestamp::MIN).await;
+}
+
+/// The same, by decisions after that: a pass of each process over all that is its own.
+async fn shared_out_since(processes: &[&Process], keys: &BTreeSet<String>, since: Timestamp) {
+    // A test of what happens, not of how fast: that is measured from the logs.
+    wait_until("each process decides for its shards", seconds(240), async || {
+        let mut last: BTreeMap<String, Decision> = BTreeMap::new();
+        for process in processes {
+            for decision in decisions(process).into_iter().filter(|decision| decision.at > since) {
+                let known = last.entry(decision.key.clone()).or_insert_with(|| decision.clone());
+                if decision.at >= known.at {
+                    *known = decision;
+                }
+            }
+        }
+        let who: BTreeSet<&str> = last.values().map(|decision| decision.process).collect();
+        match last.len() == keys.len() && who.len() == processes.len() {
+            true => Ok(()),
+            false => Err(format!("{} of {} autoscalers, by {who:?}", last.len(), keys.len())),
+        }
+    })
+    .await;
+    sleep(seconds(1)).await;
+}
+
+/// What a process has decided so far. Its lines are `TIME DEBUG Decided hpa=NAMESPACE/NAME …`.
+fn decisions(process: &Process) -> Vec<Decision> {
+    let log = process.controller.log();
+    let decided = log.lines().filter(|line| line.contains(" DEBUG Decided "));
+    let read = |line: &str| {
+        let at = line.split_whitespace().next()?.parse().ok()?;
+        let key = line.split_whitespace().find_map(|word| word.strip_prefix("hpa="))?;
+        Some(Decision {
+            at,
+            process: process.name,
+            key: key.to_owned(),
+        })
+    };
+    decided
+        .map(|line| read(line).unwrap_or_else(|| panic!("no decision: {line}")))
+        .collect()
+}
+
+/// For whom it decided within its last sync period.
+fn shard_of_last(decisions: &[Decision], keys: &BTreeSet<String>) -> BTreeSet<String> {
+    let last = decisions.iter().map(|decision| decision.at).max().expect("a decision");
+    let recent = |at: Timestamp| last.duration_since(at).unsigned_abs() < SYNC_PERIOD;
+    let of_last = decisions.iter().filter(|decision| recent(decision.at));
+    of_last
+        .map(|decision| decision.key.clone())
+        .filter(|key| keys.contains(key))
+        .collect()
+}
+
+/// The longest time without a decision for an autoscaler, among those that end after `since`.
+fn longest_gap(all: &[Decision], key: &str, since: Timestamp) -> Duration {
+    let at: Vec<Timestamp> = all.iter().filter(|one| one.key == key).map(|one| one.at).collect();
+    let gaps = at.windows(2).filter(|pair| pair[1] > since);
+    gaps.map(|pair| pair[1].duration_since(pair[0]).unsigned_abs())
+        .max()
+        .unwrap_or_default()
+}
+
+/// Nowhere do two decide for the same in turn: whoever comes back was away for a lease's time at least.
+fn none_by_two(all: &[Decision], keys: &BTreeSet<String>) {
+    for key in keys {
+        let mut last: BTreeMap<&str, Timestamp> = BTreeMap::new();
+        let mut former = "";
+        for Decision { at, process, .. } in all.iter().filter(|one| one.key == *key) {
+            if let Some(before) = last.insert(process, *at).filter(|_| *process != former) {
+                let away = at.duration_since(before).unsigned_abs();
+                assert!(
+                    away >= LEASE_TIME,
+                    "{key}: {former} decided between two decisions of {process}, {away:?} apart"
+                );
+            }
+            former = process;
+        }
+    }
+}
