@@ -79,7 +79,8 @@ pub(super) async fn execute(matches: ArgMatches, variables: Vec<(String, String)
         &mut beside,
     ));
     if let Some(listener) = listener {
-        let router = server::router(work.telemetry.clone()).merge(pages::router(work.current.clone()));
+        let router =
+            server::router(work.telemetry.clone()).merge(pages::router(work.current.clone(), settings.sharding()));
         beside.start("the server of /metrics", |end| server::serve(listener, router, end));
     }
 
