@@ -15,10 +15,12 @@ pub mod shards;
 pub mod sync;
 
 mod batch;
+mod burden;
 mod held;
 mod places;
 mod precedence;
 mod probe;
+mod questions;
 mod steady;
 
 use std::collections::{BTreeMap, HashMap};
@@ -44,6 +46,7 @@ use crate::observe::Status;
 use crate::spec::Key;
 use act::Hand;
 use batch::{Going, Turn};
+use burden::HeavyLane;
 use held::Held;
 use keeper::{Beginning, Keeper, Saved};
 use places::Places;
@@ -99,6 +102,7 @@ pub(crate) struct Context {
     keeper: Option<Keeper>,
     places: Places,
     precedence: Precedence,
+    heavy: HeavyLane,
 }
 
 /// The controller.
@@ -157,6 +161,7 @@ impl Controller {
             keeper: None,
             places,
             precedence: Precedence::default(),
+            heavy: HeavyLane::default(),
         };
         Self {
             context: Arc::new(context),
@@ -301,6 +306,7 @@ impl Controller {
                 Change::Deleted(key) => {
                     self.context.held.gone(&key);
                     self.context.hand.forget(&key);
+                    self.context.heavy.forget(&key);
                     state.schedule.forget(&key);
                     state.gone.push(key);
                 }
@@ -400,7 +406,7 @@ impl Controller {
         }
     }
 
-    fn pass_ended(&self, pass: OpenPass) {
+    fn pass_ended(&self, mut pass: OpenPass) {
         let cx = &self.context;
         if pass.report.duration > cx.settings.sync_period {
             warn!(
@@ -408,6 +414,7 @@ impl Controller {
                 "A pass took longer than the sync period"
             );
         }
+        pass.report.heavy = cx.heavy.len();
         cx.hand.pass_ended();
         if let Some(keeper) = &cx.keeper {
             keeper.pass_ended();

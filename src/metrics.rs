@@ -4,6 +4,7 @@
 //! ([`resource`], [`custom`], [`external`]), so that a scenario file is read by the same code as a cluster. How a
 //! source may be asked (time, number of questions at once, rest after failures) is [`guard`]'s subject.
 
+mod allowance;
 mod api;
 pub mod custom;
 pub mod decode;

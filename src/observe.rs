@@ -275,7 +275,7 @@ pub enum FailureKind {
     Several,
     /// The source does not understand the query.
     BadQuery,
-    /// The source's query budget for this pass was used up.
+    /// The budget of the source for this pass, or that of the autoscaler, was used up.
     OverBudget,
     /// No source for this kind of metric is configured.
     NoSource,

@@ -209,6 +209,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_group_of_a_thousand_versions_and_resources_costs_few_requests_and_little_memory() {
+        let versions: Vec<String> = (0..1000).map(|n| format!(r#"{{"version":"v{n}"}}"#)).collect();
+        let group = format!(r#"{{"versions":[{}]}}"#, versions.join(","));
+        let resource = |n: usize| format!(r#"{{"name":"runs{n}","kind":"Run{n}","namespaced":true}}"#);
+        let resources = (0..20_000).map(resource).collect::<Vec<_>>().join(",");
+        let list = format!(r#"{{"resources":[{resources}]}}"#);
+        let answers = std::iter::once(answer(&group)).chain((0..1000).map(|_| answer(&list)));
+        let script = Script::new(answers);
+        let discovery = Discovery::new(script.client());
+        assert!(discovery.resolve("argo.io", "Run1999").await.is_ok());
+        let error = discovery.resolve("argo.io", "Run2000").await.unwrap_err();
+        assert!(matches!(error, DiscoveryError::NoKind { .. }), "{error}");
+        assert_eq!(script.asked().len(), 1 + 16);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_was_known_is_used_while_the_server_is_away() {
         let down = || Answer::Whole(503, String::new());
         let script = Script::new([answer(GROUP), answer(RESOURCES), answer(RESOURCES), down()]);

@@ -6,6 +6,7 @@ mod protobuf;
 mod slim;
 mod symbols;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -97,9 +98,14 @@ impl PodStore {
 
     /// Hands out each distinct set of labels among the pods of `namespace` that the selector picks.
     ///
-    /// A set is handed out once, however many pods have it, in no particular order. `each` runs under the store's
-    /// read lock: it should be short, and it must not call the store.
-    pub fn for_each_labels(&self, namespace: &str, selector: &Selector, each: impl FnMut(PodLabels<'_>)) {
+    /// A set is handed out once, however many pods have it, in no particular order, until `each` breaks off. It runs under the
+    /// store's read lock: it should be short, and it must not call the store.
+    pub fn for_each_labels(
+        &self,
+        namespace: &str,
+        selector: &Selector,
+        each: impl FnMut(PodLabels<'_>) -> ControlFlow<()>,
+    ) {
         if let Some(pods) = self.namespaces.read().get(namespace) {
             pods.for_each_labels(selector, each);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -14,6 +15,10 @@ use crate::metrics::custom::{ResourceName, group_of};
 use crate::observe::{FailureKind, MetricFailure, Pods, Reading, SelectorFailure};
 use crate::selector::Selector;
 use crate::spec::{Key, MetricSource};
+
+/// The most autoscalers that are named where they select the same pods, and from which on no further ones are looked for: a
+/// thousand that select everything, of pods with labels of their own, would hold up the syncs of all others.
+const MOST_NAMED: usize = 20;
 
 /// The pods that an autoscaler's scale selects, with the selector; `selectors` learns it.
 ///
@@ -68,11 +73,16 @@ fn parse(selector: &str) -> Result<Selector, SelectorFailure> {
 fn claim(key: &Key, selector: &Selector, pods: &PodStore, selectors: &SelectorTable) -> Result<(), SelectorFailure> {
     let mut names = BTreeSet::new();
     pods.for_each_labels(&key.namespace, selector, |labels| {
-        selectors.add_selecting(&key.namespace, &labels, &mut names)
+        selectors.add_selecting(&key.namespace, &labels, &mut names);
+        match names.len() > MOST_NAMED {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
     });
     if names.len() > 1 {
         let autoscalers = names
             .into_iter()
+            .take(MOST_NAMED)
             .map(|name| Key::new(key.namespace.clone(), name))
             .collect();
         return Err(SelectorFailure::Ambiguous {
@@ -104,4 +114,37 @@ pub(super) async fn in_time(reading: impl Future<Output = Reading>, until: Insta
             "the metric source has too much to do: no answer within the time of a sync",
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_autoscalers_that_select_everything_are_ambiguous_after_a_look_at_one_pod() {
+        let (store, mut selectors) = (PodStore::default(), SelectorTable::default());
+        for n in 0..2_000 {
+            let pod = serde_json::json!({"metadata": {"name": format!("web-{n}"), "namespace": "shop",
+                "labels": {"app": "web", "pod": n.to_string()}}});
+            store.apply(serde_json::from_value(pod).unwrap());
+        }
+        let everything: Arc<str> = "app".into();
+        let keys: Vec<Key> = (0..1_000).map(|n| Key::new("shop", format!("hpa-{n:03}"))).collect();
+        let parsed = Selector::parse(&everything).unwrap();
+        for key in &keys {
+            selectors.register(key);
+            selectors.learn(key, &everything, &parsed);
+        }
+        let failure = select_pods(&keys[7], &everything, &store, &mut selectors).unwrap_err();
+        let SelectorFailure::Ambiguous { autoscalers, .. } = failure else {
+            panic!("{failure:?}")
+        };
+        assert_eq!(autoscalers, keys[..MOST_NAMED]);
+        let mut looks = 0;
+        store.for_each_labels("shop", &parsed, |_| {
+            looks += 1;
+            ControlFlow::Break(())
+        });
+        assert_eq!(looks, 1);
+    }
 }

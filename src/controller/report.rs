@@ -22,6 +22,8 @@ pub struct PassReport {
     pub autoscalers: usize,
     /// How many objects could not be made into a spec; they are counted in `autoscalers`.
     pub invalid: usize,
+    /// How many autoscalers have so many metrics and pods that their syncs run one at a time, apart from the others.
+    pub heavy: usize,
     /// The syncs of this pass, in the order in which they ended.
     pub syncs: Vec<SyncReport>,
     /// Autoscalers that are gone since the pass before.

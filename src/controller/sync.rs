@@ -5,20 +5,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error, warn};
 
 use super::act::ScaleTry;
-use super::gather::{in_time, resource_of, select_again};
+use super::gather::select_again;
 use super::held::Standing;
 use super::keeper::{Open, Saved};
+use super::places::Place;
+use super::questions::Questions;
 use super::report::{Action, ErrorClass, MetricReport, ScaleWriteReport, StatusWriteReport, SyncReport};
 use super::{Context, ControllerSettings};
 use crate::cluster::autoscalers::Autoscaler;
 use crate::cluster::resource::ScaleResource;
 use crate::decide::{
-    Conclusion, Decision, Spare, SyncError, WriteOutcome, asks_metrics, broken, conclude, decide_with,
+    self, Conclusion, Decision, Spare, SyncError, WriteOutcome, asks_metrics, broken, conclude, decide_with,
     must_be_remembered, reasons,
 };
 use crate::memory::Memory;
@@ -51,6 +53,8 @@ pub struct Sight {
     pub target: Option<ScaleResource>,
     /// How long each metric took to be answered.
     waited: Vec<Duration>,
+    /// Its place among heavy syncs; `None` where it is no such one.
+    heavy: Option<Place>,
 }
 
 /// The part of a sync's time in which metrics have to answer.
@@ -95,10 +99,17 @@ async fn sync_valid(
         let from = if attempt == 1 { begun.at } else { Instant::now() };
         let looked = timeout_at(
             from + cx.settings.sync_timeout,
-            look(cx, answers, autoscaler, spec, from, is_open || attempt > 1),
+            look(
+                cx,
+                answers,
+                autoscaler,
+                spec,
+                Begun { at: from, ..begun },
+                is_open || attempt > 1,
+            ),
         )
         .await;
-        let Ok(sight) = looked else {
+        let Ok(mut sight) = looked else {
             let limit = humantime::format_duration(cx.settings.sync_timeout);
             warn!(hpa = %key, "Sync given up: it saw nothing within {limit}");
             return blank(key, ErrorClass::Internal);
@@ -114,10 +125,12 @@ async fn sync_valid(
         {
             memory = recalled;
         }
-        let decided = catch_unwind(AssertUnwindSafe(|| {
-            SPARE.with_borrow_mut(|spare| decide_with(spare, spec, &sight.seen, &memory, &cx.settings.decide, now))
-        }));
-        let Ok(decision) = decided else {
+        let decided = match sight.heavy.is_some() {
+            false => decide_here(spec, &sight.seen, &memory, &cx.settings.decide, now),
+            true => decide_aside(cx, spec, &mut sight.seen, &memory, now).await,
+        };
+        sight.heavy = None;
+        let Some(decision) = decided else {
             let problem = "the decision broke one of its own rules; the count stays as it is";
             error!(hpa = %key, problem, "Decision panicked");
             let mut report = cannot_decide(cx, autoscaler, reasons::INTERNAL_ERROR, problem).await;
@@ -168,6 +181,41 @@ async fn sync_valid(
         return report;
     }
     blank(key, ErrorClass::Internal)
+}
+
+/// `None` where it panicked.
+fn decide_here(
+    spec: &Spec,
+    seen: &Observation,
+    memory: &Memory,
+    settings: &decide::Settings,
+    now: Timestamp,
+) -> Option<Decision> {
+    let decided = || SPARE.with_borrow_mut(|spare| decide_with(spare, spec, seen, memory, settings, now));
+    catch_unwind(AssertUnwindSafe(decided)).ok()
+}
+
+/// The same beside the event loop, for what takes it longer than others should wait.
+async fn decide_aside(
+    cx: &Context,
+    spec: &Arc<Spec>,
+    seen: &mut Observation,
+    memory: &Memory,
+    now: Timestamp,
+) -> Option<Decision> {
+    let (spec, memory, settings) = (spec.clone(), memory.clone(), cx.settings.decide.clone());
+    let readings = std::mem::take(&mut seen.readings);
+    let with_readings = Observation {
+        readings,
+        ..seen.clone()
+    };
+    let aside = tokio::task::spawn_blocking(move || {
+        let decision = decide_here(&spec, &with_readings, &memory, &settings, now);
+        (decision, with_readings.readings)
+    });
+    let (decision, readings) = aside.await.ok()?;
+    seen.readings = readings;
+    decision
 }
 
 /// Saves that the decision's write is about to be made, where a policy could be exceeded after a restart if that were
@@ -353,16 +401,16 @@ async fn cannot_decide(cx: &Context, autoscaler: &Autoscaler, reason: &'static s
     }
 }
 
-/// What one sync sees, in a time that counts from `began`. `afresh`: the scale is read from the API server, not from a cache.
+/// What one sync sees, in a time that counts from `begun.at`. `afresh`: the scale is read from the API server, not from a cache.
 async fn look(
     cx: &Context,
     answers: &MetricPass,
     autoscaler: &Autoscaler,
     spec: &Arc<Spec>,
-    began: Instant,
+    begun: Begun,
     afresh: bool,
 ) -> Sight {
-    let until = began + time_for_metrics(&cx.settings);
+    let began = begun.at;
     let namespace = &spec.key.namespace;
     let status = cx.held.status_of(autoscaler);
     let read = match afresh {
@@ -374,18 +422,25 @@ async fn look(
         Err(failure) => (Err(failure), None),
     };
     let picked = pick(cx, spec, &status, &scale);
-    let (mut readings, mut waited) = (Vec::new(), Vec::new());
+    let (mut readings, mut waited, mut heavy) = (Vec::new(), Vec::new(), None);
     let pods = match picked {
         None => Ok(Pods::default()),
         Some(Err(failure)) => Err(failure),
         Some(Ok((selector, pods))) => {
-            // All at once: a source that is slow does not add to the others.
-            let questions = spec.metrics.iter().map(|metric| async {
-                let described = resource_of(cx.cluster.targets.discovery(), &metric.source);
-                let reading = answers.reading(namespace, &metric.source, &selector, &pods, described);
-                (in_time(reading, until).await, began.elapsed())
-            });
-            (readings, waited) = join_all(questions).await.into_iter().unzip();
+            heavy = cx.heavy.enter(spec, &pods, begun.turn).await;
+            let questions = Questions {
+                cx,
+                answers,
+                spec,
+                selector: &selector,
+                pods: &pods,
+                began,
+                until: began + time_for_metrics(&cx.settings),
+            };
+            (readings, waited) = match heavy {
+                None => questions.answered().await,
+                Some(_) => questions.answered_slowly().await,
+            };
             Ok(pods)
         }
     };
@@ -399,6 +454,7 @@ async fn look(
         },
         target,
         waited,
+        heavy,
     }
 }
 

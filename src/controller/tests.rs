@@ -1,6 +1,7 @@
 //! The loop over a made-up cluster, in virtual time: it follows the metrics, and what goes wrong around it.
 
 mod handed_over;
+mod hostile;
 mod remembering;
 mod world;
 

@@ -54,6 +54,7 @@ pub fn broken(before: &Status, reason: &'static str, problem: &str, now: Timesta
     let mut status = before.clone();
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let condition = set_status(&mut status.conditions, reasons::SCALING_ACTIVE, False, now);
+    let problem = words::bounded(problem);
     say(condition, reason, problem);
     Conclusion {
         status,
@@ -299,7 +300,7 @@ impl Concluding<'_> {
         self.events.push(Event {
             kind,
             reason,
-            message: message.to_owned(),
+            message: words::bounded(message).to_owned(),
         });
     }
 
@@ -327,7 +328,7 @@ impl Concluding<'_> {
     fn speak(&mut self) {
         for Words { kind, reason, message } in self.words.drain(..) {
             let condition = self.status.conditions.iter_mut().find(|c| &*c.kind == kind);
-            say(condition.expect("it was set"), reason, &message);
+            say(condition.expect("it was set"), reason, words::bounded(&message));
         }
     }
 }

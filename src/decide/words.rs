@@ -7,6 +7,15 @@ use super::reasons;
 use crate::observe::SelectorFailure;
 use crate::spec::{Key, MetricIdentifier, MetricSource, MetricSpec, MetricTarget};
 
+/// The longest message of a condition or an Event, in bytes. Kubernetes has no bound for conditions; whoever lists autoscalers
+/// reads them all, and a selector or the names of a thousand autoscalers can make one of megabytes.
+const LONGEST: usize = 8 * 1024;
+
+/// What is said, with the end of what is too long left out.
+pub(super) fn bounded(message: &str) -> &str {
+    &message[..message.floor_char_boundary(LONGEST)]
+}
+
 /// A metric as Kubernetes describes it in conditions and rescale reasons.
 pub(super) fn metric(metric: &MetricSpec) -> String {
     let utilization = matches!(metric.target, MetricTarget::Utilization(_));
@@ -163,5 +172,19 @@ pub(super) fn limited(limited: Limited) -> (&'static str, &'static str) {
             "ScaleDownLimit",
             "the desired replica count is decreasing faster than the maximum scale rate",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_to_say_is_cut_at_a_character() {
+        assert_eq!(bounded("short"), "short");
+        let long = format!("{}é{}", "x".repeat(LONGEST - 1), "x".repeat(2_000_000));
+        assert_eq!(bounded(&long).len(), LONGEST - 1);
+        let exact = "x".repeat(LONGEST);
+        assert_eq!(bounded(&exact).len(), LONGEST);
     }
 }

@@ -14,13 +14,19 @@ use kube::Client;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
+use super::allowance::Allowance;
 use super::decode::DecodeError;
 use super::failure::{MetricsApi, SourceError};
 use super::guard::{Guard, GuardSettings};
-use crate::wire::{self, Incoming, Limits};
+use crate::observe::FailureKind;
+use crate::wire::{self, Incoming, Limits, WireError, WireFailure};
 
 /// Larger answers are decoded beside the event loop: 1 MiB takes about 1.5 ms.
 const DECODE_ASIDE_BYTES: usize = 1024 * 1024;
+
+/// What all answers of a metrics API within one pass may have together: three times the usages of 150,000 pods. Questions that
+/// are under way when it is used up may each still bring what was left when they began.
+pub(super) const PASS_BYTES: usize = 256 * 1024 * 1024;
 
 /// A metrics API behind a guard.
 #[derive(Clone)]
@@ -50,30 +56,39 @@ impl Api {
         &self.guard
     }
 
-    /// One request, read by `read`; to be asked within [`Guard::ask`].
+    /// One request, read by `read`, whose answer counts against `allowance`; to be asked within [`Guard::ask`].
     pub(super) async fn get<T: Send + 'static>(
         &self,
         path: &str,
         query: &[(&str, &str)],
+        allowance: &Allowance,
         read: impl FnOnce(&Bytes) -> Result<T, DecodeError> + Send + 'static,
     ) -> Result<T, SourceError> {
-        let body = wire::get(&self.client, path, query, self.limits()).await;
-        let body = body.map_err(|error| SourceError::wire(self.name, error))?;
+        let limits = self.limits(allowance)?;
+        let body = wire::get(&self.client, path, query, limits).await;
+        let body = body.map_err(|error| self.failed(limits, error))?;
+        allowance.spend(body.len());
         self.decode(body.len(), move || read(&body)).await
     }
 
     /// One request whose answer is read as it comes, in one of the media types that `accept` lists; to be asked within
-    /// [`Guard::ask`].
-    pub(super) async fn begin(&self, path: &str, accept: &'static str) -> Result<Incoming, SourceError> {
+    /// [`Guard::ask`]. Whoever reads it has `allowance` pay for what came.
+    pub(super) async fn begin(
+        &self,
+        path: &str,
+        accept: &'static str,
+        allowance: &Allowance,
+    ) -> Result<Incoming, SourceError> {
+        let limits = self.limits(allowance)?;
         let begun = async {
             let mut request = wire::request(Method::GET, path, Vec::new())?;
             let headers = request.headers_mut();
             headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
             // Packing and unpacking take more of everyone's time than the bytes that they save.
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            wire::begin(&self.client, request, self.limits()).await
+            wire::begin(&self.client, request, limits).await
         };
-        begun.await.map_err(|error| SourceError::wire(self.name, error))
+        begun.await.map_err(|error| self.failed(limits, error))
     }
 
     /// The next piece of what was begun; `None` at the end.
@@ -108,11 +123,26 @@ impl Api {
         SourceError::unreadable(self.name, error)
     }
 
-    fn limits(&self) -> Limits {
-        Limits {
-            time: self.time,
-            bytes: self.bytes,
+    fn limits(&self, allowance: &Allowance) -> Result<Limits, SourceError> {
+        match allowance.left() {
+            0 => Err(self.over_budget()),
+            left => Ok(Limits {
+                time: self.time,
+                bytes: self.bytes.min(left),
+            }),
         }
+    }
+
+    fn failed(&self, limits: Limits, error: WireError) -> SourceError {
+        if error.failure() == WireFailure::TooLarge && limits.bytes < self.bytes {
+            return self.over_budget();
+        }
+        SourceError::wire(self.name, error)
+    }
+
+    fn over_budget(&self) -> SourceError {
+        let message = format!("its answers of this pass are larger than {PASS_BYTES} bytes together");
+        SourceError::of_question(self.name, FailureKind::OverBudget, message)
     }
 }
 

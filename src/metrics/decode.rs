@@ -26,13 +26,12 @@ pub enum DecodeError {
         source: std::str::Utf8Error,
     },
     /// The answer is not JSON of the expected shape.
-    #[error("decode the {kind}")]
+    #[error("decode the {kind}: {problem}")]
     Json {
         /// The list that was expected.
         kind: &'static str,
         /// What is wrong, with line and column.
-        #[source]
-        source: serde_json::Error,
+        problem: String,
     },
     /// The answer is not protobuf of the expected shape.
     #[error("decode the {kind}")]
@@ -63,6 +62,30 @@ pub enum DecodeError {
     },
 }
 
+/// The most characters of what is said about an answer that is wrong, and of what it calls itself: errors quote what they could not
+/// read, which may be megabytes, and go into conditions.
+const PROBLEM_CHARS: usize = 300;
+
+/// As much of it as is told.
+pub(crate) fn told(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(PROBLEM_CHARS) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// An answer that is not JSON of the expected shape.
+pub(crate) fn not_json(kind: &'static str, error: &serde_json::Error) -> DecodeError {
+    DecodeError::Json {
+        kind,
+        problem: match error.to_string() {
+            short if short.len() <= PROBLEM_CHARS => short,
+            long => format!("{} at line {} column {}", told(long), error.line(), error.column()),
+        },
+    }
+}
+
 /// A list's kind and the versions in which it can be read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ListKind {
@@ -78,8 +101,8 @@ impl ListKind {
         }
         Err(DecodeError::Kind {
             kind: self.kind,
-            found,
-            version,
+            found: told(found),
+            version: told(version),
         })
     }
 }
@@ -103,10 +126,7 @@ pub(crate) fn each_item<'de, T: Deserialize<'de>>(
     take: impl FnMut(T),
 ) -> Result<(), DecodeError> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let bad = |source| DecodeError::Json {
-        kind: expected.kind,
-        source,
-    };
+    let bad = |error| not_json(expected.kind, &error);
     let head = json
         .deserialize_map(ListVisitor {
             take,

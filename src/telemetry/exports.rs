@@ -188,6 +188,7 @@ mod tests {
         let exports = Exports::default();
         exports.pass(&PassReport {
             invalid: 1,
+            heavy: 2,
             syncs: vec![sync()],
             ..PassReport::default()
         });
@@ -259,6 +260,7 @@ mod tests {
             &[
                 "trimtab_pass_duration_seconds_count 1",
                 "trimtab_invalid_autoscalers 1",
+                "trimtab_heavy_autoscalers 2",
                 r#"trimtab_scale_writes_total{outcome="written"} 1"#,
                 r#"trimtab_status_writes_total{outcome="postponed"} 1"#,
                 "trimtab_waiting_statuses 11",

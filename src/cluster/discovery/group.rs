@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
+use rustc_hash::FxHashSet;
 use serde::Deserialize;
 
 use crate::wire::{self, Limits, WireError, WireFailure};
@@ -13,6 +14,13 @@ const LIMITS: Limits = Limits {
     time: Duration::from_secs(10),
     bytes: 4 * 1024 * 1024,
 };
+
+/// The most versions of a group that are read, a request each; no group has more than five. An aggregated API server of
+/// somebody's may name as many as it likes.
+const MOST_VERSIONS: usize = 16;
+
+/// The most resources of a group that are known, all versions together; the largest groups have a hundred.
+const MOST_RESOURCES: usize = 2_000;
 
 /// A resource that the API has for a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +61,12 @@ impl GroupResources {
     }
 
     fn add(&mut self, version: &Arc<str>, listed: Vec<RawResource>) {
-        let scaled: Vec<_> = listed.iter().filter_map(|r| r.name.strip_suffix("/scale")).collect();
-        for resource in &listed {
+        let scaled = listed.iter().filter_map(|r| r.name.strip_suffix("/scale"));
+        let scaled: FxHashSet<&str> = scaled.collect();
+        for resource in listed.iter().take(2 * MOST_RESOURCES) {
+            if self.0.len() >= MOST_RESOURCES {
+                return;
+            }
             let known = self.0.iter().any(|known| *known.plural == *resource.name);
             if known || resource.name.contains('/') {
                 continue;
@@ -64,7 +76,7 @@ impl GroupResources {
                 plural: resource.name.as_str().into(),
                 version: version.clone(),
                 namespaced: resource.namespaced,
-                has_scale: scaled.contains(&resource.name.as_str()),
+                has_scale: scaled.contains(resource.name.as_str()),
             });
         }
     }
@@ -128,6 +140,7 @@ pub(super) async fn read_group(client: &Client, group: &str) -> Result<GroupReso
         .into_iter()
         .chain(versions)
         .map(RawVersion::name)
+        .take(2 * MOST_VERSIONS)
         .collect();
     let mut seen = Vec::new();
     order.retain(|version| {
@@ -136,6 +149,7 @@ pub(super) async fn read_group(client: &Client, group: &str) -> Result<GroupReso
             true
         }
     });
+    order.truncate(MOST_VERSIONS);
 
     let mut resources = GroupResources::default();
     let mut failure = None;

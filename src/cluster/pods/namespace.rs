@@ -3,10 +3,12 @@
 //! Pods of one template share their labels, so a selector is compared with each set of labels, not with each pod; and
 //! of those only with the ones that have the rarest label that the selector names.
 
+use std::hash::BuildHasher;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 use super::list::List;
 use super::slim::SlimPod;
@@ -30,9 +32,15 @@ pub(super) struct Namespace {
     /// The group of the pods without labels, which no label leads to.
     unlabelled: Option<GroupId>,
     by_name: FxHashMap<Arc<str>, GroupId>,
+    /// The groups by a hash of their labels, from when a pod comes each of whose labels many groups have: with templates one of
+    /// them is rare, and this would be memory for nothing.
+    by_hash: Option<FxHashMap<u64, Vec<GroupId>>>,
     /// Another one whenever there are other groups.
     labels_number: Number,
 }
+
+/// Groups that are looked through, where so many have the rarest of a pod's labels.
+const FEW: usize = 64;
 
 /// Pods with the same labels; without pods where the place is free.
 #[derive(Default)]
@@ -182,10 +190,8 @@ impl Namespace {
     }
 
     /// Each set of labels that the selector picks and that at least one pod has.
-    pub(super) fn for_each_labels(&self, selector: &Selector, mut each: impl FnMut(PodLabels<'_>)) {
-        for group in self.matching(selector) {
-            each(self.labels(group));
-        }
+    pub(super) fn for_each_labels(&self, selector: &Selector, mut each: impl FnMut(PodLabels<'_>) -> ControlFlow<()>) {
+        let _ = self.matching(selector).try_for_each(|group| each(self.labels(group)));
     }
 
     /// Gives spare memory back, after many pods were put in.
@@ -250,10 +256,27 @@ impl Namespace {
         }
         let groups = |label| self.by_label.get(label).map(Posting::groups).unwrap_or_default();
         let rarest = pairs.iter().map(groups).min_by_key(|groups| groups.len())?;
-        rarest
-            .iter()
-            .copied()
-            .find(|id| *self.groups[*id as usize].labels == *pairs)
+        let listed = match &self.by_hash {
+            Some(by_hash) if rarest.len() > FEW => by_hash.get(&hash(pairs)).map(Vec::as_slice).unwrap_or_default(),
+            _ => rarest,
+        };
+        let mut listed = listed.iter().copied();
+        listed.find(|id| *self.groups[*id as usize].labels == *pairs)
+    }
+
+    /// Begins to keep groups by the hash of their labels, where the labels of this new one are all in many.
+    fn index_by_hash(&mut self, pairs: &[(Symbol, Symbol)]) {
+        let groups = |label| self.by_label.get(label).map_or(0, |posting| posting.groups().len());
+        if self.by_hash.is_some() || pairs.iter().map(groups).min().is_none_or(|rarest| rarest <= FEW) {
+            return;
+        }
+        let mut by_hash: FxHashMap<u64, Vec<GroupId>> = FxHashMap::default();
+        for (id, group) in (0..).zip(&self.groups) {
+            if !group.pods.is_empty() {
+                by_hash.entry(hash(&group.labels)).or_default().push(id);
+            }
+        }
+        self.by_hash = Some(by_hash);
     }
 
     fn add_group(&mut self, labels: Box<[(Symbol, Symbol)]>) -> GroupId {
@@ -264,6 +287,10 @@ impl Namespace {
         });
         if labels.is_empty() {
             self.unlabelled = Some(id);
+        }
+        self.index_by_hash(&labels);
+        if let Some(by_hash) = &mut self.by_hash {
+            by_hash.entry(hash(&labels)).or_default().push(id);
         }
         for label in &labels {
             self.by_label
@@ -280,6 +307,18 @@ impl Namespace {
         let Group { labels, .. } = std::mem::take(&mut self.groups[id as usize]);
         if labels.is_empty() {
             self.unlabelled = None;
+        }
+        if let Some(by_hash) = &mut self.by_hash {
+            let hash = hash(&labels);
+            if let Some(groups) = by_hash.get_mut(&hash) {
+                groups.retain(|group| *group != id);
+                if groups.is_empty() {
+                    by_hash.remove(&hash);
+                }
+            }
+            if by_hash.is_empty() {
+                self.by_hash = None;
+            }
         }
         for label in &labels {
             let left = match self.by_label.get_mut(label) {
@@ -324,6 +363,10 @@ impl Namespace {
     }
 }
 
+fn hash(pairs: &[(Symbol, Symbol)]) -> u64 {
+    FxBuildHasher.hash_one(pairs)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -365,6 +408,33 @@ mod tests {
     }
 
     #[test]
+    fn pods_whose_labels_are_all_common_are_found_by_a_hash_and_others_need_none() {
+        let keys: Vec<String> = (0..9).map(|bit| format!("bit-{bit}")).collect();
+        let labelled = |n: usize, cpu: i64| {
+            let value = |bit: usize| if n >> bit & 1 == 0 { "no" } else { "yes" };
+            let labels: Vec<(&str, &str)> = keys.iter().enumerate().map(|(bit, key)| (&**key, value(bit))).collect();
+            pod(&format!("many-{n}"), &labels, cpu)
+        };
+        let mut namespace = shop();
+        assert!(namespace.by_hash.is_none());
+        for cpu in [100, 200] {
+            (0..512).for_each(|n| namespace.apply(labelled(n, cpu)));
+            assert_eq!(namespace.held().2, 4 + 512, "each set of labels has one group");
+        }
+        assert!(namespace.by_hash.is_some());
+        let all: Vec<String> = keys.iter().map(|key| format!("{key}=yes")).collect();
+        assert_eq!(names(&namespace, &all.join(",")), "many-511");
+        assert_eq!(names(&namespace, "bit-8=no").split(' ').count(), 256);
+        for name in (0..512)
+            .map(|n| format!("many-{n}"))
+            .chain(["bare", "db-0", "web-1", "web-2", "web-3"].map(str::to_owned))
+        {
+            namespace.remove(&name);
+        }
+        assert_eq!((namespace.held().2, namespace.by_hash.is_none()), (0, true));
+    }
+
+    #[test]
     fn a_selector_picks_pods_of_several_groups_sorted_by_name() {
         let shop = shop();
         for (selector, expected) in [
@@ -387,6 +457,7 @@ mod tests {
         shop().for_each_labels(&Selector::parse("app=web").unwrap(), |labels| {
             assert_eq!((labels.label("app"), labels.label("tier")), (Some("web"), None));
             seen.push(labels.label("hash").unwrap().to_owned());
+            ControlFlow::Continue(())
         });
         seen.sort();
         assert_eq!(seen, ["1", "2"]);

@@ -25,6 +25,9 @@ pub(super) const RESOLUTION: Duration = Duration::from_secs(15);
 const AGE: SignedDuration = SignedDuration::from_secs(3);
 pub(super) const FIRST: Duration = Duration::from_millis(6_200);
 
+/// How long each answer of the external metrics API takes.
+pub(super) const EXTERNAL_TAKES: Duration = Duration::from_millis(100);
+
 const NAMESPACES: usize = 4;
 const PODS: usize = 2;
 
@@ -43,6 +46,29 @@ pub(super) struct Faults {
     pub(super) no_config_maps: bool,
     /// Each answer about ConfigMaps takes so long.
     pub(super) config_maps_take: Duration,
+}
+
+/// What is asked of the autoscalers; the first may be unlike the others.
+#[derive(Clone, Debug)]
+pub(super) struct Load {
+    /// The pods of the first one.
+    pub(super) pods: usize,
+    /// Its metrics.
+    pub(super) metrics: Vec<Value>,
+    /// Those of each other one.
+    pub(super) of_others: Vec<Value>,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        let cpu = json!({"type": "Resource", "resource": {"name": "cpu",
+            "target": {"type": "Utilization", "averageUtilization": 50}}});
+        Self {
+            pods: PODS,
+            metrics: vec![cpu.clone()],
+            of_others: vec![cpu],
+        }
+    }
 }
 
 /// A scale that was written.
@@ -84,6 +110,7 @@ pub(super) struct World {
     /// From these times on each pod uses so much, as samples show it; before the first, half of what it requests.
     loads: Mutex<Vec<(Duration, u32)>>,
     behavior: Value,
+    asked: Load,
     /// The counts that were written.
     counts: Mutex<BTreeMap<usize, i64>>,
     /// ConfigMaps by name.
@@ -106,12 +133,17 @@ impl World {
     }
 
     pub(super) fn with_behavior(autoscalers: usize, behavior: Value) -> Arc<Self> {
+        Self::with_load(autoscalers, behavior, Load::default())
+    }
+
+    pub(super) fn with_load(autoscalers: usize, behavior: Value, asked: Load) -> Arc<Self> {
         Arc::new(Self {
             started: Instant::now(),
             epoch: "2026-01-05T08:00:00Z".parse().unwrap(),
             autoscalers,
             loads: Mutex::default(),
             behavior,
+            asked,
             counts: Mutex::default(),
             config_maps: Mutex::default(),
             leases: Mutex::default(),
@@ -169,6 +201,10 @@ impl World {
                     .events
                     .push(event["reason"].as_str().unwrap().to_owned());
                 (201, event)
+            }
+            _ if path.starts_with("/apis/external.metrics.k8s.io") => {
+                sleep(EXTERNAL_TAKES).await;
+                (200, external())
             }
             _ if path.ends_with("/scale") => (200, self.scale(&path)),
             _ if path.starts_with("/apis/metrics.k8s.io") => (200, self.usages(&path, &query).await),
@@ -233,7 +269,20 @@ impl World {
     }
 
     fn count(&self, autoscaler: usize) -> i64 {
-        self.counts.lock().get(&autoscaler).copied().unwrap_or(PODS as i64)
+        let written = self.counts.lock().get(&autoscaler).copied();
+        written.unwrap_or(self.pods_of(autoscaler) as i64)
+    }
+
+    fn pods_of(&self, autoscaler: usize) -> usize {
+        if autoscaler == 0 { self.asked.pods } else { PODS }
+    }
+
+    fn metrics_of(&self, autoscaler: usize) -> &[Value] {
+        if autoscaler == 0 {
+            &self.asked.metrics
+        } else {
+            &self.asked.of_others
+        }
     }
 
     async fn config_maps(&self, method: Method, path: &str, body: &Bytes) -> (u16, Value) {
@@ -329,7 +378,7 @@ impl World {
             .map_or(50, |(_, milli)| *milli);
         let items: Vec<Value> = (0..self.autoscalers)
             .filter(|n| selected(*n))
-            .flat_map(|n| (0..PODS).map(move |pod| (n, pod)))
+            .flat_map(|n| (0..self.pods_of(n)).map(move |pod| (n, pod)))
             .map(|(n, pod)| {
                 json!({"metadata": {"name": pod_name(n, pod), "namespace": namespace(n), "labels": {"app": name(n)}},
                     "timestamp": at.to_string(), "window": "15s",
@@ -342,10 +391,12 @@ impl World {
     fn list(&self, path: &str) -> Value {
         let kind = path.rsplit('/').next().unwrap();
         let items: Vec<Value> = match kind {
-            "horizontalpodautoscalers" => (0..self.autoscalers).map(|n| autoscaler(n, &self.behavior)).collect(),
+            "horizontalpodautoscalers" => (0..self.autoscalers)
+                .map(|n| autoscaler(n, &self.behavior, self.metrics_of(n)))
+                .collect(),
             "deployments" => (0..self.autoscalers).map(|n| deployment(n, self.count(n))).collect(),
             "pods" => (0..self.autoscalers)
-                .flat_map(|n| (0..PODS).map(move |pod_number| pod(n, pod_number)))
+                .flat_map(|n| (0..self.pods_of(n)).map(move |pod_number| pod(n, pod_number)))
                 .collect(),
             _ => Vec::new(),
         };
@@ -391,17 +442,21 @@ fn pod_name(n: usize, pod: usize) -> String {
     name
 }
 
-fn autoscaler(n: usize, behavior: &Value) -> Value {
+/// An answer of one value, as it should be.
+fn external() -> Value {
+    json!({"kind": "ExternalMetricValueList", "apiVersion": "external.metrics.k8s.io/v1beta1",
+        "items": [{"metricName": "queue", "timestamp": "2026-01-05T08:00:00Z", "value": "10"}]})
+}
+
+fn autoscaler(n: usize, behavior: &Value, metrics: &[Value]) -> Value {
     json!({"metadata": {"name": name(n), "namespace": namespace(n), "uid": format!("u{n}"), "resourceVersion": "10"},
         "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name(n)},
-            "minReplicas": 1, "maxReplicas": 10, "behavior": behavior,
-            "metrics": [{"type": "Resource", "resource": {"name": "cpu",
-                "target": {"type": "Utilization", "averageUtilization": 50}}}]}})
+            "minReplicas": 1, "maxReplicas": if n == 0 { 100_000 } else { 10 }, "behavior": behavior, "metrics": metrics}})
 }
 
 fn deployment(n: usize, count: i64) -> Value {
     json!({"metadata": {"name": name(n), "namespace": namespace(n), "resourceVersion": "10"},
-        "spec": {"replicas": count, "selector": {"matchLabels": {"app": name(n)}}}, "status": {"replicas": PODS}})
+        "spec": {"replicas": count, "selector": {"matchLabels": {"app": name(n)}}}, "status": {"replicas": count}})
 }
 
 fn pod(n: usize, pod: usize) -> Value {

@@ -13,7 +13,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::plan::{CustomPlan, PodsMetric};
 use super::version::VersionChoice;
 use super::{CustomValue, LIST, PodValues, decode, object_reading};
-use crate::metrics::api::{Answers, Api};
+use crate::metrics::allowance::Allowance;
+use crate::metrics::api::{Answers, Api, PASS_BYTES};
 use crate::metrics::decode::{DecodeError, text};
 use crate::metrics::failure::{MetricsApi, SourceError};
 use crate::metrics::guard::{Guard, GuardSettings};
@@ -77,6 +78,7 @@ impl CustomMetricsSource {
             pods: Answers::default(),
             trials: Mutex::default(),
             objects: Answers::default(),
+            allowance: Allowance::new(PASS_BYTES),
         }
     }
 
@@ -96,6 +98,7 @@ pub struct CustomPass {
     /// Where nothing was given for all pods: the pods that are asked about next, those of whoever came first.
     trials: Mutex<FxHashMap<PodsMetric, Selector>>,
     objects: Answers<Question, Arc<Vec<CustomValue>>>,
+    allowance: Allowance,
 }
 
 /// A question without the API's version: the path below it, and the two selectors.
@@ -163,10 +166,10 @@ impl CustomPass {
             metric: selector.to_string(),
         };
         let answer = self.objects.get(question.clone(), || {
-            let source = self.source.clone();
+            let (source, allowance) = (self.source.clone(), self.allowance.clone());
             async move {
                 source
-                    .ask(&question, |body| decode(text(body, LIST)?))
+                    .ask(&question, &allowance, |body| decode(text(body, LIST)?))
                     .await
                     .map(Arc::new)
             }
@@ -189,7 +192,8 @@ impl CustomPass {
                 values.mark_unknown(|name| is_pod(&namespace, name));
                 Ok(values)
             };
-            async move { source.ask(&question, read).await.map(Arc::new) }
+            let allowance = self.allowance.clone();
+            async move { source.ask(&question, &allowance, read).await.map(Arc::new) }
         });
         answer.await
     }
@@ -226,6 +230,7 @@ impl CustomMetricsSource {
     async fn ask<T: Send + 'static>(
         &self,
         question: &Question,
+        allowance: &Allowance,
         read: impl FnOnce(&Bytes) -> Result<T, DecodeError> + Send + 'static,
     ) -> Result<T, SourceError> {
         let Question { path, pods, metric } = question;
@@ -237,7 +242,9 @@ impl CustomMetricsSource {
                 ("labelSelector", pods.as_str()),
                 ("metricLabelSelector", metric.as_str()),
             ];
-            self.api.get(&format!("{}{path}", version.root()), &query, read).await
+            self.api
+                .get(&format!("{}{path}", version.root()), &query, allowance, read)
+                .await
         };
         self.api.guard().ask(whole).await
     }

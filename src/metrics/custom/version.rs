@@ -9,8 +9,9 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::metrics::api::{Answer, Api};
-use crate::metrics::decode::DecodeError;
+use crate::metrics::allowance::Allowance;
+use crate::metrics::api::{Answer, Api, PASS_BYTES};
+use crate::metrics::decode::{DecodeError, not_json};
 use crate::metrics::failure::{MetricsApi, SourceError};
 use crate::observe::FailureKind;
 
@@ -102,7 +103,7 @@ impl VersionChoice {
 }
 
 async fn look_up(api: Api, known: Option<Version>) -> Result<Version, SourceError> {
-    let group = match (api.get(GROUP, &[], read).await, known) {
+    let group = match (api.get(GROUP, &[], &Allowance::new(PASS_BYTES), read).await, known) {
         (Ok(group), _) => group,
         (Err(error), _) if error.is_not_found() => {
             let missing = "no custom metrics API (custom.metrics.k8s.io) registered";
@@ -147,10 +148,7 @@ impl Group {
 }
 
 fn read(body: &Bytes) -> Result<Group, DecodeError> {
-    serde_json::from_slice(body).map_err(|source| DecodeError::Json {
-        kind: "APIGroup",
-        source,
-    })
+    serde_json::from_slice(body).map_err(|error| not_json("APIGroup", &error))
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use kube::Client;
 
 use super::{ExternalValue, LIST, decode, reading};
-use crate::metrics::api::{Answers, Api};
+use crate::metrics::allowance::Allowance;
+use crate::metrics::api::{Answers, Api, PASS_BYTES};
 use crate::metrics::decode::{DecodeError, text};
 use crate::metrics::failure::{MetricsApi, SourceError};
 use crate::metrics::guard::{Guard, GuardSettings};
@@ -39,6 +40,7 @@ impl ExternalMetricsSource {
         ExternalPass {
             source: self.clone(),
             answers: Answers::default(),
+            allowance: Allowance::new(PASS_BYTES),
         }
     }
 
@@ -47,9 +49,14 @@ impl ExternalMetricsSource {
         self.api.guard()
     }
 
-    async fn ask(self, path: String, selector: String) -> Result<Arc<Vec<ExternalValue>>, SourceError> {
+    async fn ask(
+        self,
+        path: String,
+        selector: String,
+        allowance: Allowance,
+    ) -> Result<Arc<Vec<ExternalValue>>, SourceError> {
         let query = [("labelSelector", selector.as_str())];
-        let question = self.api.get(&path, &query, read);
+        let question = self.api.get(&path, &query, &allowance, read);
         self.api.guard().ask(question).await.map(Arc::new)
     }
 }
@@ -59,6 +66,7 @@ pub struct ExternalPass {
     source: ExternalMetricsSource,
     /// By path and selector.
     answers: Answers<(String, String), Arc<Vec<ExternalValue>>>,
+    allowance: Allowance,
 }
 
 impl ExternalPass {
@@ -74,7 +82,11 @@ impl ExternalPass {
             path_segment(namespace),
             path_segment(&metric.name)
         );
-        let ask = || self.source.clone().ask(path.clone(), selector.clone());
+        let ask = || {
+            self.source
+                .clone()
+                .ask(path.clone(), selector.clone(), self.allowance.clone())
+        };
         match self.answers.get((path.clone(), selector.clone()), ask).await {
             Ok(values) => reading(values.iter()),
             Err(error) => Reading::Failed(error.failure()),
@@ -134,6 +146,28 @@ mod tests {
                 "/apis/external.metrics.k8s.io/v1beta1/namespaces/shop/queue?labelSelector=a%3Dy%2Cq%3Dx",
             ]
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_are_too_much_together_fail_and_the_next_pass_begins_anew() {
+        let (mut pass, _) = begin(|_| (200, LIST.to_owned()));
+        pass.allowance = Allowance::new(2 * LIST.len() + 10);
+        let mut kinds = Vec::new();
+        for name in ["a", "b", "c", "d"] {
+            kinds.push(match pass.reading("shop", &MetricIdentifier::new(name, None)).await {
+                Reading::Failed(failure) => Some(failure.kind),
+                _ => None,
+            });
+        }
+        let over = Some(FailureKind::OverBudget);
+        assert_eq!(kinds, [None, None, over, over]);
+        assert!(pass.source.guard().health().trouble.is_none(), "the API is well");
+        let next = pass
+            .source
+            .pass()
+            .reading("shop", &MetricIdentifier::new("c", None))
+            .await;
+        assert!(matches!(next, Reading::Several(_)), "{next:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,7 +23,7 @@ impl Sender {
     /// What the asks of a query came to, by their places in the pass.
     pub(super) async fn outcomes(self: Arc<Self>, group: Arc<Group>, query: Query) -> Outcomes {
         let at = self.evaluated_at(&group, &query);
-        let outcomes = match self.server.query(&query.text, at).await {
+        let outcomes = match self.query(&query.text, at).await {
             Ok(answer) => self.split(&group, &query, answer).await,
             Err(error) if may_lie_with_a_part(&error) => match self.known_failures(&group, &query) {
                 Some(known) => known,
@@ -63,7 +63,7 @@ impl Sender {
             };
             for half in halves {
                 sent += 1;
-                match self.server.query(&half.text, at).await {
+                match self.query(&half.text, at).await {
                     Ok(answer) => {
                         succeeded = true;
                         outcomes.extend(self.split(group, &half, answer).await);

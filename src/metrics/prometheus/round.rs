@@ -14,12 +14,17 @@ use super::memory::{AskKey, Valued};
 use super::plan::{Group, Plan, Wish, evaluated_at};
 use super::reading::Values;
 use super::server::Server;
+use crate::metrics::allowance::Allowance;
 use crate::metrics::failure::{SourceError, SourceName};
 use crate::observe::FailureKind;
 use crate::promql::{Ask, AskError, Definition, Query, Series, single};
 
 /// Larger answers are split beside the event loop.
 const SPLIT_ASIDE_SERIES: usize = 10_000;
+
+/// What all answers of one endpoint within one pass may have together: one for each of 150,000 pods, for eight metrics. A
+/// series of 200 bytes of labels takes some 300 bytes until it is a value.
+const SERIES_PER_PASS: usize = 1_200_000;
 
 /// What an ask came to.
 pub(super) type Outcome = Result<Valued, SourceError>;
@@ -53,6 +58,8 @@ pub(super) struct Sender {
     /// Queries left in the budget.
     spare: AtomicUsize,
     scarce: bool,
+    /// Series that may still come in this pass.
+    series: Allowance,
 }
 
 impl Round {
@@ -74,6 +81,7 @@ impl Round {
             now,
             spare: AtomicUsize::new(plan.spare),
             scarce: plan.scarce,
+            series: Allowance::new(SERIES_PER_PASS),
         });
         // Each place is in exactly one of the plan's lists: nothing stays over budget that was planned otherwise.
         let mut planned: Vec<Planned> = wishes
@@ -175,10 +183,26 @@ impl Sender {
         first.map_or(self.now, |ask| evaluated_at(&ask.definition, self.now))
     }
 
+    /// Evaluates a query, whose series count against what the pass may bring.
+    pub(super) async fn query(&self, text: &str, at: Timestamp) -> Result<Answer, SourceError> {
+        let too_many = || {
+            let message = format!("its answers of this pass have more than {SERIES_PER_PASS} series together");
+            SourceError::of_question(self.name(), FailureKind::OverBudget, message)
+        };
+        if self.series.left() == 0 {
+            return Err(too_many());
+        }
+        let answer = self.server.query(text, at).await?;
+        match self.series.spend(answer.series.len()) {
+            true => Ok(answer),
+            false => Err(too_many()),
+        }
+    }
+
     /// One query for one ask. `key`: its text.
     async fn alone(self: Arc<Self>, ask: Ask, key: AskKey, at: Timestamp) -> Outcome {
         let metric = &ask.definition.name;
-        match self.server.query(&key, at).await {
+        match self.query(&key, at).await {
             Ok(answer) => {
                 let series: Vec<&Series> = answer.series.iter().collect();
                 let values = Arc::new(Values::of(&ask.definition, &series));
@@ -266,4 +290,59 @@ pub(super) fn refused(asked: SourceName, error: &AskError) -> SourceError {
 fn take(from: &AtomicUsize, queries: usize) -> bool {
     let taken = from.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(queries));
     taken.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use super::super::fake::{Fake, json};
+    use super::*;
+    use crate::metrics::guard::BreakerSettings;
+    use crate::settings::sources::{Credentials, Endpoint};
+
+    /// Three series in each answer.
+    const ANSWER: &str = r#"{"status":"success","data":{"resultType":"vector","result":[
+        {"metric":{"n":"1"},"value":[1767600000,"1"]},{"metric":{"n":"2"},"value":[1767600000,"1"]},
+        {"metric":{"n":"3"},"value":[1767600000,"1"]}]}}"#;
+
+    #[tokio::test]
+    async fn series_that_are_too_many_together_fail() {
+        let fake = Fake::start(|_| json(200, ANSWER)).await;
+        let endpoint = Endpoint {
+            url: fake.url.clone(),
+            ca_file: None,
+            client_certificate: None,
+            credentials: Credentials::None,
+            headers: BTreeMap::new(),
+            query_parameters: BTreeMap::new(),
+            timeout: Duration::from_secs(20),
+            queries_per_pass: NonZeroU32::new(10).unwrap(),
+            queries_in_flight: NonZeroU32::MIN,
+        };
+        let server = Server::new(&"main".into(), &endpoint, BreakerSettings::default(), 1).unwrap();
+        let now = Timestamp::from_second(1_767_600_000).unwrap();
+        let sender = Sender {
+            server: Arc::new(server),
+            now,
+            spare: AtomicUsize::new(10),
+            scarce: false,
+            series: Allowance::new(7),
+        };
+        let mut kinds = Vec::new();
+        for query in ["a", "b", "c", "d"] {
+            kinds.push(
+                sender
+                    .query(query, now)
+                    .await
+                    .map(|answer| answer.series.len())
+                    .map_err(|error| error.kind),
+            );
+        }
+        let over = Err(FailureKind::OverBudget);
+        assert_eq!(kinds, [Ok(3), Ok(3), over, over]);
+        assert_eq!(fake.asked().len(), 3, "what is over is not even asked");
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::Usages;
 use super::build::{Builder, RawLabels};
-use crate::metrics::decode::{DecodeError, GoDuration, ListKind, Pairs, Text, each_item};
+use crate::metrics::decode::{DecodeError, GoDuration, ListKind, Pairs, Text, each_item, not_json};
 use crate::quantity::{Milli, Quantity};
 
 pub(super) const LIST: ListKind = ListKind {
@@ -85,10 +85,7 @@ fn add(builder: &mut Builder, raw: RawPod<'_>) -> Result<(), DecodeError> {
 
 fn labels(text: &str) -> Result<RawLabels<'_>, DecodeError> {
     let raw: Result<Option<Pairs<'_, Text<'_>>>, _> = serde_json::from_str(text);
-    let pairs = raw.map_err(|source| DecodeError::Json {
-        kind: LIST.kind,
-        source,
-    })?;
+    let pairs = raw.map_err(|error| not_json(LIST.kind, &error))?;
     let pairs = pairs.map_or(Vec::new(), Pairs::sorted);
     Ok(pairs.into_iter().map(|(key, value)| (key, value.0)).collect())
 }

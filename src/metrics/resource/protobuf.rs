@@ -8,12 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::Usages;
 use super::build::{Builder, RawLabels, TooManyParts};
 use super::decode::LIST;
-use crate::metrics::decode::DecodeError;
+use crate::metrics::decode::{DecodeError, told};
 use crate::quantity::Milli;
 use crate::wire::protobuf::{self, Field, Fields, ListReader, Part, ProtobufError};
-
-/// The most of what is said about a list that is wrong: it may quote.
-const PROBLEM_CHARS: usize = 300;
 
 /// Reads a list as it comes: nothing is held of it but the usages, and an item that is not whole yet.
 #[derive(Default)]
@@ -141,13 +138,10 @@ fn sort<K: Ord, V>(pairs: &mut Vec<(K, V)>) {
     }
 }
 
-fn content(mut problem: String) -> DecodeError {
-    if let Some((end, _)) = problem.char_indices().nth(PROBLEM_CHARS) {
-        problem.truncate(end);
-    }
+fn content(problem: String) -> DecodeError {
     DecodeError::Content {
         kind: LIST.kind,
-        problem,
+        problem: told(problem),
     }
 }
 

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use super::freshness::{Notes, Shown, Subject, newest};
 use super::under_way::{Listed, UnderWay};
 use super::{Labels, NamespaceUsages, PodMetricsReader, Usages, decode};
-use crate::metrics::api::{Answer, Answers, Api};
+use crate::metrics::allowance::Allowance;
+use crate::metrics::api::{Answer, Answers, Api, PASS_BYTES};
 use crate::metrics::failure::{MetricsApi, SourceError};
 use crate::metrics::guard::{Guard, GuardSettings};
 use crate::observe::FailureKind;
@@ -90,6 +91,7 @@ impl ResourceMetricsSource {
             known,
             number,
             notes: Arc::default(),
+            allowance: Allowance::new(PASS_BYTES),
         };
         ResourcePass {
             cluster: cluster.then(|| asker.clone().cluster().boxed().shared()),
@@ -112,7 +114,10 @@ impl ResourceMetricsSource {
             Ok(newest(&usages.of(&namespace), &selector))
         };
         let query = [("labelSelector", selected.as_str())];
-        self.api.guard().ask(self.api.get(&path, &query, read)).await
+        self.api
+            .guard()
+            .ask(self.api.get(&path, &query, &Allowance::new(PASS_BYTES), read))
+            .await
     }
 
     /// What stands before the API.
@@ -190,6 +195,7 @@ struct Asker {
     known: KnownByLabels,
     number: u64,
     notes: Arc<Notes>,
+    allowance: Allowance,
 }
 
 impl Asker {
@@ -230,10 +236,11 @@ impl Asker {
             usages.mark_strangers(|namespace, labels, each| known(namespace, labels, each));
             usages
         };
-        let mut incoming = api.begin(path, ACCEPTED).await?;
+        let mut incoming = api.begin(path, ACCEPTED, &self.allowance).await?;
         if !incoming.is(protobuf::MEDIA_TYPE) {
             let body = api.whole(incoming).await?;
             let bytes = body.len();
+            self.allowance.spend(bytes);
             return api
                 .decode(bytes, move || Usages::decode(decode::text(&body)?).map(mark))
                 .await;
@@ -242,6 +249,7 @@ impl Asker {
         while let Some(piece) = api.next(&mut incoming).await? {
             reader.push(&piece).map_err(|error| api.unreadable(error))?;
         }
+        self.allowance.spend(incoming.taken());
         api.decode(incoming.taken(), move || reader.finish().map(mark)).await
     }
 }

@@ -23,6 +23,7 @@ pub(super) struct Own {
     sync_interval: Seconds,
     missed: Counter,
     invalid: Gauge,
+    heavy: Gauge,
     manifest_files: Gauge,
     manifest_autoscalers: Gauge,
     manifest_problems: Gauge,
@@ -93,6 +94,7 @@ impl Default for Own {
             sync_interval: Seconds::default(),
             missed: Counter::default(),
             invalid: Gauge::default(),
+            heavy: Gauge::default(),
             manifest_files: Gauge::default(),
             manifest_autoscalers: Gauge::default(),
             manifest_problems: Gauge::default(),
@@ -146,6 +148,11 @@ impl Own {
             "invalid_autoscalers",
             "Autoscalers that cannot be understood",
             self.invalid.clone(),
+        );
+        registry.register(
+            "heavy_autoscalers",
+            "Autoscalers with so many metrics and pods that their syncs run one at a time, apart from the others",
+            self.heavy.clone(),
         );
         registry.register(
             "manifest_files",
@@ -271,6 +278,7 @@ impl Own {
         }
         self.missed.inc_by(u64::try_from(report.missed).unwrap_or(u64::MAX));
         self.invalid.set(gauge(report.invalid));
+        self.heavy.set(gauge(report.heavy));
     }
 
     pub(super) fn sync(&self, report: &SyncReport) {
