@@ -1,5 +1,6 @@
 //! What trimtab tells about itself: logs, exported metrics, health. It reads reports and counters; nobody waits for it.
 
+pub mod access;
 pub mod exports;
 pub mod health;
 pub mod logs;

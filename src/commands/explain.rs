@@ -25,7 +25,7 @@ pub(super) fn definition() -> Command {
                 .value_name("FILE")
                 .help("A snapshot or scenario file to explain instead of the live cluster; by its own settings"),
         )
-        .arg(snapshot::controller_argument().conflicts_with("file"));
+        .args(snapshot::controller_arguments().map(|argument| argument.conflicts_with("file")));
     flags::add(
         command,
         &[Section::Decisions, Section::Cluster, Section::Metrics, Section::Output],

@@ -20,6 +20,7 @@ use tracing::{error, info};
 use super::{Exit, Failure, assembly, configuration, flags, signals};
 use crate::cluster::Cluster;
 use crate::settings::Section;
+use crate::telemetry::access::Access;
 use crate::telemetry::{logs, server};
 use beside::Beside;
 use work::Work;
@@ -46,6 +47,10 @@ pub(super) async fn execute(matches: ArgMatches, variables: Vec<(String, String)
     let clients = assembly::connect(&settings).await?;
     let folder = assembly::sound_folder(&settings, &clients)?;
     let sources = assembly::metric_sources(&settings, &clients)?;
+    let access = match &settings.listen_token_file {
+        Some(file) => Access::with_token(file).context("read the token of `listen-token-file`")?,
+        None => Access::open(),
+    };
     let listener = match settings.listen.0 {
         Some(address) => Some(
             TcpListener::bind(address)
@@ -79,8 +84,8 @@ pub(super) async fn execute(matches: ArgMatches, variables: Vec<(String, String)
         &mut beside,
     ));
     if let Some(listener) = listener {
-        let router =
-            server::router(work.telemetry.clone()).merge(pages::router(work.current.clone(), settings.sharding()));
+        let pages = access.guard(pages::router(work.current.clone(), settings.sharding()));
+        let router = server::router(work.telemetry.clone(), &access).merge(pages);
         beside.start("the server of /metrics", |end| server::serve(listener, router, end));
     }
 

@@ -19,7 +19,11 @@ use crate::manifests::Place;
 use crate::render::status::to_json;
 use crate::settings::{Section, Settings};
 use crate::spec::{Key, Spec};
+use controller::Running;
 use output::chain;
+
+/// The largest file that a token is read from.
+const LARGEST_TOKEN: u64 = 64 * 1024;
 
 pub(super) fn definition() -> Command {
     let command = Command::new("snapshot")
@@ -31,16 +35,22 @@ pub(super) fn definition() -> Command {
              remembers. `trimtab explain --file` and `trimtab replay` read it. Needs rights to get and list; writes nothing.",
         )
         .arg(name::argument().required(true))
-        .arg(controller_argument());
+        .args(controller_arguments());
     flags::add(command, &[Section::Decisions, Section::Cluster, Section::Metrics])
 }
 
-/// The argument that names the running controller.
-pub(super) fn controller_argument() -> Arg {
-    Arg::new("controller")
+/// The arguments that name the running controller.
+pub(super) fn controller_arguments() -> [Arg; 2] {
+    let controller = Arg::new("controller")
         .long("controller")
         .value_name("HOST:PORT")
-        .help("Where the running controller serves /metrics: what it remembers is taken from there, and the status of an autoscaler without an object")
+        .help("Where the running controller serves /metrics: what it remembers is taken from there, and the status of an autoscaler without an object");
+    let token_file = Arg::new("controller-token-file")
+        .long("controller-token-file")
+        .value_name("FILE")
+        .requires("controller")
+        .help("The token that the running controller wants to be shown (its `listen-token-file`)");
+    [controller, token_file]
 }
 
 pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit, Failure> {
@@ -65,9 +75,13 @@ pub(super) async fn take(key: &Key, matches: &ArgMatches, settings: &Settings) -
     let time = settings.request_timeout;
     let (mut memory, mut status) = (None, None);
     if let Some(address) = matches.get_one::<String>("controller") {
-        memory = Some(controller::fetch(address, "memory", key, time).await?);
+        let running = Running {
+            address,
+            token: token(matches)?,
+        };
+        memory = Some(running.fetch("memory", key, time).await?);
         if filed.is_some() {
-            status = Some(controller::fetch(address, "status", key, time).await?);
+            status = Some(running.fetch("status", key, time).await?);
         }
     }
     let filed = filed.map(|(place, spec)| {
@@ -78,6 +92,17 @@ pub(super) async fn take(key: &Key, matches: &ArgMatches, settings: &Settings) -
     let sources = assembly::metric_sources(settings, &clients)?;
     let seen = read::read(&clients, &sources, key, filed, settings, SystemClock.now()).await?;
     Ok(format!("{:#}\n", scenario::scenario(&seen, memory.as_ref(), settings)))
+}
+
+fn token(matches: &ArgMatches) -> Result<Option<String>, Failure> {
+    let Some(file) = matches.get_one::<String>("controller-token-file") else {
+        return Ok(None);
+    };
+    let text = configuration::read_text(file, LARGEST_TOKEN).map_err(Failure::unusable)?;
+    match text.trim() {
+        "" => Err(Failure::unusable(anyhow::anyhow!("{file} holds no token"))),
+        token => Ok(Some(token.to_owned())),
+    }
 }
 
 /// The autoscaler of the folder of manifests, where it has one of this name. What is wrong with others is told as warnings.

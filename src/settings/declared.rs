@@ -227,6 +227,12 @@ settings! {
 
         /// Where `/metrics`, `/healthz` and `/readyz` are served.
         listen: Listen = "0.0.0.0:8080", any();
+
+        /// A file with a token, which whoever asks for `/metrics` and for what `explain --controller` reads then has to show.
+        ///
+        /// As `Authorization: Bearer TOKEN`. `/healthz` and `/readyz` answer the kubelet without it, and then only say whether
+        /// all is well. The file is read again while trimtab runs.
+        listen_token_file: Option<PathBuf> = "", any();
     }
     LeaderElection {
         /// Decide only while holding the Lease, so that one of several replicas does.

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::Telemetry;
+use super::access::Access;
 use super::health::Verdict;
 
 /// Connections at once: the kubelet, a few Prometheus servers, and people. Others wait in the kernel's queue.
@@ -46,33 +47,42 @@ const ACCEPT_REST: Duration = Duration::from_secs(1);
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The pages: no request changes anything, and none waits for anything.
-pub fn router(telemetry: Arc<Telemetry>) -> Router {
-    Router::new()
+///
+/// The kubelet can show no token that stands in a Secret, so `/healthz` and `/readyz` answer everyone. Those who are not
+/// admitted learn from them whether all is well, and not what is wrong.
+pub fn router(telemetry: Arc<Telemetry>, access: &Access) -> Router {
+    let guarded = Router::new()
         .route("/metrics", get(metrics))
+        .with_state(telemetry.clone());
+    Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .with_state(telemetry)
+        .with_state((telemetry, access.clone()))
+        .merge(access.guard(guarded))
 }
 
 async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, OPEN_METRICS)], telemetry.metrics())
 }
 
-async fn healthz(State(telemetry): State<Arc<Telemetry>>) -> (StatusCode, String) {
-    answer(&telemetry.alive())
+/// What a probe sees.
+type Probed = (Arc<Telemetry>, Access);
+
+async fn healthz(State((telemetry, access)): State<Probed>, headers: HeaderMap) -> (StatusCode, String) {
+    answer(&telemetry.alive(), access.admits(&headers))
 }
 
-async fn readyz(State(telemetry): State<Arc<Telemetry>>) -> (StatusCode, String) {
-    answer(&telemetry.ready())
+async fn readyz(State((telemetry, access)): State<Probed>, headers: HeaderMap) -> (StatusCode, String) {
+    answer(&telemetry.ready(), access.admits(&headers))
 }
 
-fn answer(verdict: &Verdict) -> (StatusCode, String) {
-    let code = if verdict.is_good() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
+fn answer(verdict: &Verdict, admitted: bool) -> (StatusCode, String) {
+    let (code, word) = match verdict.is_good() {
+        true => (StatusCode::OK, "ok\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "failed; with the token it says what\n"),
     };
-    (code, verdict.to_string())
+    let text = if admitted { verdict.to_string() } else { word.to_owned() };
+    (code, text)
 }
 
 /// Serves `router` until `stop`; then ends connections within half a second.
@@ -158,6 +168,10 @@ mod tests {
 
     /// A server whose cache is full or not; its address, and what stops it.
     async fn start(ready: bool) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
+        start_with(ready, Access::open()).await
+    }
+
+    async fn start_with(ready: bool, access: Access) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
         let vitals = move || Vitals {
             watches: vec![pods(ready)],
             ..Vitals::default()
@@ -166,7 +180,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let task = tokio::spawn(serve(listener, router(telemetry), stop.clone()));
+        let task = tokio::spawn(serve(listener, router(telemetry, &access), stop.clone()));
         (address, stop, task)
     }
 
@@ -199,6 +213,34 @@ mod tests {
         assert!(page(address, "/healthz").await.ends_with("[+]loop ok\ncheck passed\n"));
         assert!(page(address, "/readyz").await.ends_with("[+]pods ok\ncheck passed\n"));
         assert!(page(address, "/secrets").await.starts_with("HTTP/1.1 404"));
+    }
+
+    #[tokio::test]
+    async fn with_a_token_probes_answer_everyone_and_only_who_shows_it_sees_more() {
+        let path = std::env::temp_dir().join(format!("trimtab-server-token-{}", std::process::id()));
+        std::fs::write(&path, "s3cret").unwrap();
+        let (address, ..) = start_with(false, Access::with_token(&path).unwrap()).await;
+        let asked = async |path: &str, token: &str| {
+            let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{token}\r\n");
+            exchange(address, &head).await
+        };
+        let token = "Authorization: Bearer s3cret\r\n";
+        for wrong in ["", "Authorization: Bearer guess\r\n"] {
+            let metrics = asked("/metrics", wrong).await;
+            assert!(
+                metrics.starts_with("HTTP/1.1 401") && !metrics.contains("trimtab_"),
+                "{metrics}"
+            );
+            let ready = asked("/readyz", wrong).await;
+            assert!(ready.starts_with("HTTP/1.1 503") && !ready.contains("pods"), "{ready}");
+            let alive = asked("/healthz", wrong).await;
+            assert!(
+                alive.starts_with("HTTP/1.1 200") && alive.ends_with("\r\n\r\nok\n"),
+                "{alive}"
+            );
+        }
+        assert!(asked("/metrics", token).await.starts_with("HTTP/1.1 200"));
+        assert!(asked("/readyz", token).await.contains("[-]pods failed"));
     }
 
     #[tokio::test]

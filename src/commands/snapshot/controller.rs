@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use http::{Request, header};
+use http::{HeaderValue, Request, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -17,31 +17,46 @@ use crate::spec::Key;
 /// The largest answer: 4,000 entries of some 50 characters, several times over.
 const ANSWER_BYTES: usize = 1 << 20;
 
-/// The page `page`, `memory` or `status`, that the controller at `address`, `HOST:PORT` or `http://HOST:PORT`, has of `key`.
-///
-/// # Errors
-///
-/// Nobody answers within `time`, it does not lead, or it does not know the autoscaler.
-pub(super) async fn fetch<T: DeserializeOwned>(
-    address: &str,
-    page: &'static str,
-    key: &Key,
-    time: Duration,
-) -> anyhow::Result<T> {
-    let authority = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
-    let attempted = || format!("read the {page} of {key} from the controller at {authority}");
-    match timeout(time, ask(authority, page, key)).await {
-        Ok(answer) => answer.with_context(attempted),
-        Err(_) => bail!("{}: no answer within {} s", attempted(), time.as_secs_f64()),
+/// The running controller.
+pub(super) struct Running<'a> {
+    /// `HOST:PORT` or `http://HOST:PORT`.
+    pub(super) address: &'a str,
+    /// What it wants to be shown.
+    pub(super) token: Option<String>,
+}
+
+impl Running<'_> {
+    /// The page `page`, `memory` or `status`, that it has of `key`.
+    ///
+    /// # Errors
+    ///
+    /// Nobody answers within `time`, it does not lead, it does not know the autoscaler, or wants another token.
+    pub(super) async fn fetch<T: DeserializeOwned>(
+        &self,
+        page: &'static str,
+        key: &Key,
+        time: Duration,
+    ) -> anyhow::Result<T> {
+        let authority = self.address.strip_prefix("http://").unwrap_or(self.address);
+        let authority = authority.trim_end_matches('/');
+        let attempted = || format!("read the {page} of {key} from the controller at {authority}");
+        match timeout(time, ask(authority, self.token.as_deref(), page, key)).await {
+            Ok(answer) => answer.with_context(attempted),
+            Err(_) => bail!("{}: no answer within {} s", attempted(), time.as_secs_f64()),
+        }
     }
 }
 
-async fn ask<T: DeserializeOwned>(authority: &str, page: &str, key: &Key) -> anyhow::Result<T> {
+async fn ask<T: DeserializeOwned>(authority: &str, token: Option<&str>, page: &str, key: &Key) -> anyhow::Result<T> {
     let stream = TcpStream::connect(authority).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(format!("/{page}/{key}"))
-        .header(header::HOST, authority)
-        .body(Empty::<Bytes>::new())?;
+    let mut request = Request::get(format!("/{page}/{key}")).header(header::HOST, authority);
+    if let Some(token) = token {
+        let mut shown = HeaderValue::try_from(format!("Bearer {token}")).context("the token is no header's value")?;
+        shown.set_sensitive(true);
+        request = request.header(header::AUTHORIZATION, shown);
+    }
+    let request = request.body(Empty::<Bytes>::new())?;
     let exchange = async {
         let answer = sender.send_request(request).await?;
         let status = answer.status();
@@ -74,7 +89,7 @@ mod tests {
     use super::*;
     use crate::memory::Memory;
 
-    async fn asked(answer: &'static str) -> (String, anyhow::Result<Memory>) {
+    async fn asked(answer: &'static str, token: Option<&str>) -> (Vec<String>, anyhow::Result<Memory>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let server = async {
@@ -84,25 +99,32 @@ mod tests {
             stream.write_all(answer.as_bytes()).await.unwrap();
             String::from_utf8_lossy(&head[..length])
                 .lines()
-                .next()
-                .unwrap_or_default()
-                .to_owned()
+                .map(str::to_owned)
+                .collect()
+        };
+        let running = Running {
+            address: &address,
+            token: token.map(str::to_owned),
         };
         let key = Key::new("shop", "web");
-        tokio::join!(server, fetch(&address, "memory", &key, Duration::from_secs(5)))
+        tokio::join!(server, running.fetch("memory", &key, Duration::from_secs(5)))
     }
 
     #[tokio::test]
     async fn memory_is_read_as_the_controller_keeps_it() {
-        let (line, memory) = asked("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
-        assert_eq!(line, "GET /memory/shop/web HTTP/1.1");
-        assert_eq!(memory.unwrap(), Memory::default());
+        for token in [None, Some("s3cret")] {
+            let (lines, memory) = asked("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", token).await;
+            assert_eq!(lines[0], "GET /memory/shop/web HTTP/1.1");
+            let shown = lines.iter().any(|line| line == "authorization: Bearer s3cret");
+            assert_eq!(shown, token.is_some(), "{lines:?}");
+            assert_eq!(memory.unwrap(), Memory::default());
+        }
     }
 
     #[tokio::test]
     async fn a_refusal_is_told_in_its_own_words() {
         let text = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 26\r\n\r\nthis process does not lead";
-        let (_, memory) = asked(text).await;
+        let (_, memory) = asked(text, None).await;
         let error = format!("{:#}", memory.unwrap_err());
         assert!(
             error.ends_with("503 Service Unavailable: this process does not lead"),
