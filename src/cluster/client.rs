@@ -12,6 +12,8 @@ use kube::Client;
 use kube::client::ClientBuilder;
 use thiserror::Error;
 
+use crate::yaml::shortened;
+
 pub use limit::RequestRate;
 pub use source::{ConfigError, Source};
 
@@ -109,7 +111,7 @@ impl Clients {
         let user_agent = HeaderValue::from_str(&settings.user_agent)
             .map_err(|_| ClientError::UserAgent(settings.user_agent.clone()))?;
         config.headers.push((USER_AGENT, user_agent));
-        let server = config.cluster_url.to_string();
+        let server = shortened(&config.cluster_url.to_string());
         let default_namespace = config.default_namespace.clone();
         let builder = ClientBuilder::try_from(config).map_err(|error| ClientError::Build {
             server: server.clone(),

@@ -47,8 +47,8 @@ pub(super) fn definition() -> Command {
     let serve_api = Arg::new("serve-api")
         .long("serve-api")
         .value_name("PORT")
-        .value_parser(value_parser!(u16))
-        .help("Let kubectl talk to the simulated cluster, on this port of 127.0.0.1; 0 takes a free one");
+        .value_parser(address)
+        .help("Let kubectl talk to the simulated cluster, on this port of 127.0.0.1, or on ADDRESS:PORT; 0 takes a free one");
     let ends_after = Arg::new("for")
         .long("for")
         .value_name("DURATION")
@@ -69,6 +69,15 @@ pub(super) fn definition() -> Command {
              change of a count as a line. It begins an hour in its own past. Ctrl-C ends it.",
         )
         .args([speed, serve_api, ends_after, seed])
+}
+
+/// Everyone who reaches the address may change the simulated cluster: so only this machine does, unless another one is named.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse() {
+        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    }
+    let address = text.parse();
+    address.map_err(|_| "a port, or an address with a port such as 0.0.0.0:8001".to_owned())
 }
 
 fn speed(text: &str) -> Result<f64, String> {
@@ -101,8 +110,8 @@ async fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     signals::cancel(&stop)?;
     let speed = *matches.get_one::<f64>("speed").expect("it has a default");
     let seed = *matches.get_one::<u64>("seed").expect("it has a default");
-    let listener = match matches.get_one::<u16>("serve-api") {
-        Some(port) => Some(listen(*port).await?),
+    let listener = match matches.get_one::<SocketAddr>("serve-api") {
+        Some(address) => Some(listen(*address).await?),
         None => None,
     };
     let address = match &listener {
@@ -138,8 +147,7 @@ async fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     outcome.map(|()| Exit::Done)
 }
 
-async fn listen(port: u16) -> Result<TcpListener, Failure> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     let listener = TcpListener::bind(address).await;
     Ok(listener.with_context(|| format!("listen on {address}"))?)
 }
@@ -175,4 +183,25 @@ async fn show(
 /// Prints what the demo has to say.
 fn print(text: &str) -> Result<(), output::NotPrinted> {
     output::print(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn the_demo_listens_on_this_machine_alone_unless_it_is_told_otherwise() {
+        for (typed, expected) in [
+            ("8001", Some("127.0.0.1:8001")),
+            ("0", Some("127.0.0.1:0")),
+            ("0.0.0.0:8001", Some("0.0.0.0:8001")),
+            ("[::1]:8001", Some("[::1]:8001")),
+            (":8001", None),
+            ("70000", None),
+            ("somewhere", None),
+        ] {
+            let found = address(typed).ok().map(|address| address.to_string());
+            assert_eq!(found.as_deref(), expected, "{typed}");
+        }
+    }
 }

@@ -23,3 +23,4 @@ mod rights;
 mod rules;
 mod scaling;
 mod targets;
+mod trust;

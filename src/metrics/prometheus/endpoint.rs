@@ -2,6 +2,7 @@
 
 mod failure;
 mod files;
+mod secrets;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use self::files::Files;
+use self::secrets::Secrets;
 use super::EndpointError;
 use super::answer::{self, Answer, AnswerError};
 use crate::settings::sources::{self, Credentials};
@@ -61,6 +63,7 @@ pub(super) struct Endpoint {
 /// A client made from the files as they stood.
 struct Link {
     client: Client,
+    secrets: Secrets,
     files: Files,
     read: Instant,
     /// Why what stands in the files now is not in use.
@@ -81,8 +84,10 @@ impl Endpoint {
         };
         let url = address(&settings.url).map_err(bad)?;
         let files = Files::read(settings).map_err(|error| bad(error.to_string()))?;
+        let (client, secrets) = client(settings, &url, &files).map_err(bad)?;
         let link = Link {
-            client: client(settings, &url, &files).map_err(bad)?,
+            client,
+            secrets,
             files,
             read: Instant::now(),
             problem: None,
@@ -109,6 +114,22 @@ impl Endpoint {
     /// # Errors
     /// Why there is no answer. Bounded in size here, and in time by whoever asks.
     pub(super) async fn query(&self, text: &str, at: Timestamp) -> Result<Answer, QueryError> {
+        let mut answer = self
+            .evaluated(text, at)
+            .await
+            .map_err(|error| self.without_secrets(error))?;
+        if !answer.warnings.is_empty() {
+            let secrets = self.link.lock().secrets.clone();
+            answer.warnings = answer
+                .warnings
+                .into_iter()
+                .map(|warning| secrets.out_of(warning))
+                .collect();
+        }
+        Ok(answer)
+    }
+
+    async fn evaluated(&self, text: &str, at: Timestamp) -> Result<Answer, QueryError> {
         let client = self.client().await;
         let mut response = None;
         if !self.takes_no_post() {
@@ -132,6 +153,11 @@ impl Endpoint {
     /// # Errors
     /// As [`query`](Self::query).
     pub(super) async fn series_names(&self, selector: &str, since: Timestamp) -> Result<Vec<Arc<str>>, QueryError> {
+        let listed = self.listed(selector, since).await;
+        listed.map_err(|error| self.without_secrets(error))
+    }
+
+    async fn listed(&self, selector: &str, since: Timestamp) -> Result<Vec<Arc<str>>, QueryError> {
         let client = self.client().await;
         let mut url = self.url.clone();
         url.set_path(&format!(
@@ -143,6 +169,13 @@ impl Endpoint {
         let request = request.query(&[("match[]", selector), ("start", &seconds(since))]);
         let response = request.send().await.map_err(unsent)?;
         self.read(response, |text| answer::decode_values(text, NAMES)).await
+    }
+
+    fn without_secrets(&self, error: QueryError) -> QueryError {
+        QueryError {
+            message: self.link.lock().secrets.out_of(error.message),
+            ..error
+        }
     }
 
     fn instant(&self, client: &Client, text: &str, at: Timestamp) -> prometheus_http_query::InstantQueryBuilder {
@@ -166,7 +199,12 @@ impl Endpoint {
                 .and_then(|to| origin(&self.url, to));
             // A refusal that cannot be read whole is still a refusal.
             let body = body(&mut response, REFUSAL_BYTES).await.unwrap_or_default();
-            let text = String::from_utf8_lossy(&body);
+            // Before it is shortened, which may cut a secret in two.
+            let text = self
+                .link
+                .lock()
+                .secrets
+                .out_of(String::from_utf8_lossy(&body).into_owned());
             return Err(QueryError::refused(code, leads_to.as_deref(), &text));
         }
         let body = body(&mut response, ANSWER_BYTES).await?;
@@ -211,12 +249,13 @@ impl Endpoint {
         let mut link = self.link.lock();
         let renewed = read.and_then(|files| match files == link.files {
             true => Ok(None),
-            false => client(&self.settings, &self.url, &files).map(|client| Some((client, files))),
+            false => client(&self.settings, &self.url, &files).map(|made| Some((made, files))),
         });
         match renewed {
             Ok(None) => link.problem = None,
-            Ok(Some((client, files))) => {
+            Ok(Some(((client, secrets), files))) => {
                 link.client = client;
+                link.secrets = secrets;
                 link.files = files;
                 link.problem = None;
             }
@@ -247,8 +286,10 @@ fn address(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// The HTTP client: certificates verified, no redirects, proxies as the environment says.
-fn client(settings: &sources::Endpoint, url: &Url, files: &Files) -> Result<Client, String> {
+/// The HTTP client: certificates verified, no redirects, proxies as the environment says; and what its requests carry.
+fn client(settings: &sources::Endpoint, url: &Url, files: &Files) -> Result<(Client, Secrets), String> {
+    let headers = headers(settings, files)?;
+    let secrets = Secrets::of(settings, files, &headers);
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("trimtab/", env!("CARGO_PKG_VERSION")))
         // A redirect may lead to another host, which must not get our credentials.
@@ -257,7 +298,7 @@ fn client(settings: &sources::Endpoint, url: &Url, files: &Files) -> Result<Clie
         .gzip(false)
         .connect_timeout(CONNECT_TIME.min(settings.timeout))
         .pool_max_idle_per_host(settings.queries_in_flight.get() as usize)
-        .default_headers(headers(settings, files)?);
+        .default_headers(headers);
     if let Some(pem) = &files.authorities {
         let certificates = Certificate::from_pem_bundle(pem).map_err(|error| in_file("ca-file", &error))?;
         if certificates.is_empty() {
@@ -273,7 +314,8 @@ fn client(settings: &sources::Endpoint, url: &Url, files: &Files) -> Result<Clie
         builder = builder.identity(identity);
     }
     let client = builder.build().map_err(|error| in_file("the TLS files", &error))?;
-    Client::from(client, url.as_str()).map_err(|error| error.to_string())
+    let client = Client::from(client, url.as_str()).map_err(|error| error.to_string())?;
+    Ok((client, secrets))
 }
 
 fn headers(settings: &sources::Endpoint, files: &Files) -> Result<HeaderMap, String> {
