@@ -8,6 +8,9 @@ advisories() {
   cargo deny --log-level error check advisories || fail "advisories: a crate has a known hole, or the database could not be fetched (above)"
 }
 
+about_fuzz="each parser of outside data under libFuzzer, MINUTES (10) each; after -- the names of some"
+fuzz() { fuzz/run "${rest[@]}"; }
+
 about_scenarios="COUNT (20,000) new scenarios from Kubernetes' own controller decided again, from seed SEED (1)"
 scenarios() {
   cargo build --quiet

@@ -1,42 +1,43 @@
-//! The fuzz targets' bodies (`fuzz/bodies`) on random text, for machines without nightly and libFuzzer.
+//! The fuzz targets' bodies (`fuzz/bodies`): on the inputs that libFuzzer found and `fuzz/kept` keeps, and on random text.
+//! `tests/run --extended fuzz` has libFuzzer look for more.
 //!
 //! The generators bend random text towards what the bodies read, since chance alone hardly writes a quantity.
 
 use proptest::prelude::*;
 
-#[path = "../fuzz/bodies/adapter_rules.rs"]
-mod adapter_rules;
-#[path = "../fuzz/bodies/configuration.rs"]
-mod configuration;
-#[path = "../fuzz/bodies/manifest.rs"]
-mod manifest;
-#[path = "../fuzz/bodies/pod_metrics.rs"]
-mod pod_metrics;
-#[path = "../fuzz/bodies/prometheus_answer.rs"]
-mod prometheus_answer;
-#[path = "../fuzz/bodies/promql.rs"]
-mod promql;
-#[path = "../fuzz/bodies/quantity.rs"]
-mod quantity;
-#[path = "../fuzz/bodies/scenario.rs"]
-mod scenario;
-#[path = "../fuzz/bodies/selector.rs"]
-mod selector;
-#[path = "../fuzz/bodies/stored_memory.rs"]
-mod stored_memory;
+#[path = "../fuzz/bodies/all.rs"]
+mod bodies;
+
+use bodies::*;
 
 /// A manifest with every field.
 const MANIFEST: &str = include_str!("../fuzz/seeds/manifest.json");
+
+/// The same as YAML.
+const MANIFEST_YAML: &str = include_str!("cli/folder/web.yaml");
 
 /// An instant query's answer, with every field.
 const ANSWER: &str = include_str!("../fuzz/seeds/prometheus_answer.json");
 
 /// Two PodMetrics in protobuf.
-const POD_METRICS: &[u8] = include_bytes!("../fuzz/seeds/pod_metrics.pb");
+const POD_METRICS: &[u8] = include_bytes!("../fuzz/seeds/pod_metrics_protobuf.pb");
+
+/// A pod, and a list of two of it, in protobuf.
+const POD: &[u8] = include_bytes!("../fuzz/seeds/pod.pb");
+const PODS: &[u8] = include_bytes!("../fuzz/seeds/pod.list.pb");
+
+/// A refusal in protobuf, with a cause.
+const REFUSAL: &[u8] = include_bytes!("../fuzz/seeds/refusal.pb");
+
+/// Answers of the three metrics APIs in JSON, and an autoscaler with a status.
+const POD_METRICS_JSON: &str = include_str!("../fuzz/seeds/pod_metrics_json.json");
+const CUSTOM_METRICS: &str = include_str!("../fuzz/seeds/custom_metrics.json");
+const EXTERNAL_METRICS: &str = include_str!("../fuzz/seeds/external_metrics.json");
+const HPA: &str = include_str!("../fuzz/seeds/hpa.json");
 
 /// Two records before they are compressed: a scale-down that is held, and a write whose outcome is not known.
 const STORED: &[u8] = &[
-    0, 39, 1, b'w', 0, 1, 2, // saved, complete until, writer, number, parts, records
+    0, 1, b'w', 0, 1, 2, // saved, writer, number, parts, records
     0, 5, b's', b'/', b'w', b'e', b'b', 1, 2, 3, 4, 0, 2, 200, 1, 18, 0, 8, 0, 0, // shop/web: 9, then 4
     5, 1, b'2', 1, 2, 3, 4, 3, 4, 8, 0, 10, 1, 0, 8, 1, 100, 8, 1, 90, 5, // 4 to 8, and events both ways
 ];
@@ -237,7 +238,47 @@ proptest! {
 
     #[test]
     fn pod_metrics_in_protobuf(bytes in prop_oneof![proptest::collection::vec(any::<u8>(), 0..60), flipped(POD_METRICS)]) {
-        pod_metrics::check(&bytes);
+        pod_metrics_protobuf::check(&bytes);
+    }
+
+    #[test]
+    fn pods(bytes in prop_oneof![proptest::collection::vec(any::<u8>(), 0..60), flipped(POD), flipped(PODS)]) {
+        pod::check(&bytes);
+    }
+
+    #[test]
+    fn refusals(bytes in prop_oneof![proptest::collection::vec(any::<u8>(), 0..60), flipped(REFUSAL)]) {
+        refusal::check(&bytes);
+    }
+
+    #[test]
+    fn pod_metrics_in_json(text in prop_oneof![1 => ".*", 9 => torn(POD_METRICS_JSON)]) {
+        pod_metrics_json::check(&text);
+    }
+
+    #[test]
+    fn custom_metric_values(text in prop_oneof![1 => ".*", 9 => torn(CUSTOM_METRICS)]) {
+        custom_metrics::check(&text);
+    }
+
+    #[test]
+    fn external_metric_values(text in prop_oneof![1 => ".*", 9 => torn(EXTERNAL_METRICS)]) {
+        external_metrics::check(&text);
+    }
+
+    #[test]
+    fn watched_autoscalers(text in prop_oneof![1 => ".*", 9 => torn(HPA)]) {
+        hpa::check(&text);
+    }
+
+    #[test]
+    fn manifest_files(text in prop_oneof![1 => ".*", 4 => bent(MANIFEST), 5 => torn(MANIFEST_YAML)]) {
+        manifest_file::check(&text);
+    }
+
+    #[test]
+    fn durations(text in prop_oneof![".*", "[+-]?([0-9]{0,20}\\.?[0-9]{0,20}(ns|us|ms|s|m|h)){0,3}"]) {
+        duration::check(&text);
     }
 
     #[test]
@@ -259,6 +300,91 @@ proptest! {
     fn scenarios(text in prop_oneof![1 => ".*", 9 => bent(SCENARIO)]) {
         scenario::check(&text);
     }
+}
+
+/// Every input that is kept, for every target.
+#[test]
+fn what_libfuzzer_found_holds() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/kept");
+    for target in TARGETS {
+        let file = folder.join(format!("{}.txt", target.name));
+        let kept = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let inputs: Vec<Vec<u8>> = kept
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(unescaped)
+            .collect();
+        assert!(inputs.len() > 10, "{} inputs of {} are kept", inputs.len(), target.name);
+        for input in inputs {
+            // The target's name and the input stand in the message of a test that fails.
+            println!("{}: {}", target.name, input.escape_ascii());
+            (target.check)(&input);
+        }
+    }
+}
+
+/// What `escape_ascii` has written.
+fn unescaped(line: &str) -> Vec<u8> {
+    let mut bytes = line.bytes();
+    let mut input = Vec::new();
+    while let Some(byte) = bytes.next() {
+        input.push(match byte {
+            b'\\' => match bytes.next().expect("an escape is whole") {
+                b't' => b'\t',
+                b'n' => b'\n',
+                b'r' => b'\r',
+                b'x' => {
+                    let digits = [bytes.next(), bytes.next()].map(|digit| digit.expect("an escape is whole"));
+                    let digits = std::str::from_utf8(&digits).expect("an escape is ASCII");
+                    u8::from_str_radix(digits, 16).expect("an escape is hexadecimal")
+                }
+                itself => itself,
+            },
+            itself => itself,
+        });
+    }
+    input
+}
+
+#[test]
+fn what_is_kept_is_read_as_it_was_written() {
+    let all: Vec<u8> = (0..=255).collect();
+    assert_eq!(unescaped(&all.escape_ascii().to_string()), all);
+}
+
+#[test]
+fn the_untorn_answers_are_answers() {
+    assert_eq!(
+        trimtab::metrics::resource::Usages::decode(POD_METRICS_JSON)
+            .unwrap()
+            .len(),
+        2
+    );
+    assert_eq!(trimtab::metrics::custom::decode(CUSTOM_METRICS).unwrap().len(), 2);
+    assert_eq!(trimtab::metrics::external::decode(EXTERNAL_METRICS).unwrap().len(), 2);
+    serde_json::from_str::<trimtab::cluster::autoscalers::StoredAutoscaler>(HPA).unwrap();
+    let status = trimtab::wire::protobuf::status(REFUSAL).unwrap();
+    assert_eq!((status.code, status.details.unwrap().causes.len()), (410, 1));
+}
+
+#[test]
+fn the_unflipped_pod_is_one_and_in_a_list_two() {
+    use trimtab::cluster::watch::Watched;
+    let read = trimtab::cluster::pods::SlimPod::READ_PROTOBUF.unwrap();
+    let pod = read(POD).unwrap();
+    assert_eq!(
+        (&*pod.facts.name, pod.facts.requests.containers.len(), pod.labels.len()),
+        ("web-1", 3, 2)
+    );
+    let mut names = Vec::new();
+    let take = |part: trimtab::wire::protobuf::Part<'_>| {
+        if let trimtab::wire::protobuf::Part::Item(item) = part {
+            names.push(read(item)?.facts.name);
+        }
+        Ok::<_, trimtab::wire::protobuf::ProtobufError>(())
+    };
+    trimtab::wire::protobuf::ListReader::default().push(PODS, take).unwrap();
+    assert_eq!(names, [pod.facts.name.clone(), pod.facts.name]);
 }
 
 #[test]

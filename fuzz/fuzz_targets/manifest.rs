@@ -1,6 +1,0 @@
-#![no_main]
-
-#[path = "../bodies/manifest.rs"]
-mod body;
-
-libfuzzer_sys::fuzz_target!(|text: &str| body::check(text));

@@ -1,6 +1,0 @@
-#![no_main]
-
-#[path = "../bodies/scenario.rs"]
-mod body;
-
-libfuzzer_sys::fuzz_target!(|text: &str| body::check(text));
