@@ -19,7 +19,9 @@ const PAGES: &[&str] = &[
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "THREATS.md",
     "docs/capacity.md",
+    "docs/fuzzing.md",
     "docs/metrics.md",
     "benches/cluster/README.md",
     "manifests/README.md",
@@ -116,6 +118,24 @@ fn missing_paths(page: &str) -> Vec<String> {
         .collect()
 }
 
+/// The tests that a page names, as `FILE::NAME`, and those of them that are not there.
+fn tests(page: &str) -> (usize, Vec<String>) {
+    let (_, code) = parts(page);
+    let named = code.iter().filter_map(|code| code.split_once(".rs::"));
+    let (mut count, mut missing) = (0, Vec::new());
+    for (file, test) in named {
+        count += 1;
+        let text = fs::read_to_string(root().join(format!("{file}.rs"))).unwrap_or_default();
+        let at = text.find(&format!("fn {test}("));
+        // Its attribute stands before it: on the line above, or with a comment between.
+        let is_test = at.is_some_and(|at| text[..at].lines().rev().take(4).any(|line| line.contains("test")));
+        if !is_test {
+            missing.push(format!("{file}.rs::{test}"));
+        }
+    }
+    (count, missing)
+}
+
 /// Commands, and flags of commands, that a page names and that are not there; and the commands that it names.
 fn commands(page: &str) -> (Vec<String>, BTreeSet<String>) {
     let line = trimtab::commands::command_line();
@@ -153,6 +173,20 @@ fn every_link_and_every_path_leads_somewhere() {
         assert_eq!(broken_links(path, &page), [""; 0], "links of {path}");
         assert_eq!(missing_paths(&page), [""; 0], "paths in {path}");
     }
+}
+
+#[test]
+fn every_threat_has_its_tests() {
+    let (count, missing) = tests(&read("THREATS.md"));
+    assert!(count > 30, "{count} tests are named");
+    assert_eq!(missing, [""; 0], "tests that THREATS.md names");
+    let (_, missing) =
+        tests("`src/wire.rs::no_such_test` `src/wire.rs::get` `tests/docs.rs::every_threat_has_its_tests`");
+    assert_eq!(
+        missing,
+        ["src/wire.rs::no_such_test", "src/wire.rs::get"],
+        "what is wrong is noticed"
+    );
 }
 
 #[test]
