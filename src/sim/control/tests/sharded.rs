@@ -240,17 +240,23 @@ impl Scene {
     fn keys_of(&self, process: &Sharded) -> BTreeSet<Key> {
         let held = process.held();
         let keys = (0..NAMESPACES).map(|number| Key::new(format!("team-{number}"), "web"));
-        keys.filter(|key| held.contains(&sharding().shard_of(&key.namespace))).collect()
+        keys.filter(|key| held.contains(&sharding().shard_of(&key.namespace)))
+            .collect()
     }
 
     /// Each of these autoscalers was decided for again no later after `fault` than the lease's time and one sync.
     fn none_was_left_out(&self, keys: &BTreeSet<Key>, fault: Instant, but: &str) {
         let decisions = self.decisions.lock();
         for key in keys {
-            let again = decisions.iter().find(|(at, who, whose)| whose == key && *at > fault && *who != but);
+            let again = decisions
+                .iter()
+                .find(|(at, who, whose)| whose == key && *at > fault && *who != but);
             let (at, who, _) = again.unwrap_or_else(|| panic!("nobody decides for {key} any more"));
             let took = *at - fault;
-            assert!(took <= LEASE_TIME + PERIOD, "{key}: decided by {who} only {took:?} later");
+            assert!(
+                took <= LEASE_TIME + PERIOD,
+                "{key}: decided by {who} only {took:?} later"
+            );
         }
     }
 
@@ -266,7 +272,10 @@ impl Scene {
             let mut former = "";
             for (at, who) in decisions {
                 if let Some(before) = last.insert(who, at).filter(|_| who != former) {
-                    assert!(at - before >= LEASE_TIME, "{key}: {former} decided between two of {who}'s");
+                    assert!(
+                        at - before >= LEASE_TIME,
+                        "{key}: {former} decided between two of {who}'s"
+                    );
                 }
                 former = who;
             }
