@@ -23,4 +23,3 @@ mod rights;
 mod rules;
 mod scaling;
 mod targets;
-mod trust;
