@@ -46,6 +46,8 @@ pub struct Vitals {
     pub files: Vec<FileVitals>,
     /// What became of saving memory; `None` where it is not stored.
     pub memory: Option<MemoryCounts>,
+    /// Tasks of the async runtime that have not ended.
+    pub tasks: usize,
 }
 
 /// How a file is doing that settings were read from at the start.

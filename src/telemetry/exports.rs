@@ -248,6 +248,7 @@ mod tests {
                 name: "configuration",
                 remark: Some(String::new()),
             }],
+            tasks: 17,
             memory: Some(MemoryCounts {
                 saved: 7,
                 failed: 1,
@@ -275,6 +276,7 @@ mod tests {
                 r#"trimtab_events_total{outcome="spared"} 4"#,
                 r#"trimtab_memory_saves_total{outcome="failed"} 1"#,
                 "trimtab_memory_saved_bytes_total 900",
+                "trimtab_tasks 17",
                 "trimtab_unsaved_scale_writes_total 2",
                 r#"trimtab_metric_questions_total{source="prometheus/main",outcome="refused"} 6"#,
                 r#"trimtab_metric_source_resting{source="prometheus/main"} 1"#,

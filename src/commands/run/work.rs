@@ -104,6 +104,8 @@ impl Work {
                         .into_iter()
                         .map(|(name, health)| SourceVitals { name, health })
                         .collect(),
+                    // Asked for where the runtime is known: by whoever serves the pages.
+                    tasks: tokio::runtime::Handle::try_current().map_or(0, |h| h.metrics().num_alive_tasks()),
                     waiting_statuses: shards
                         .as_ref()
                         .map_or_else(|| budget.lock().waiting(), |shards| shards.waiting_statuses),

@@ -31,6 +31,7 @@ pub(super) struct Own {
     scale_writes: Family<Outcome, Counter>,
     status_writes: Family<Outcome, Counter>,
     waiting_statuses: Gauge,
+    tasks: Gauge,
     panics: Counter,
     leads: Gauge,
     shard_held: Family<Shard, Gauge>,
@@ -102,6 +103,7 @@ impl Default for Own {
             scale_writes: Family::default(),
             status_writes: Family::default(),
             waiting_statuses: Gauge::default(),
+            tasks: Gauge::default(),
             panics: Counter::default(),
             leads: Gauge::default(),
             shard_held: Family::default(),
@@ -183,6 +185,11 @@ impl Own {
             "status_writes",
             "Statuses that said something new",
             self.status_writes.clone(),
+        );
+        registry.register(
+            "tasks",
+            "Tasks of the async runtime that have not ended",
+            self.tasks.clone(),
         );
         registry.register(
             "waiting_statuses",
@@ -302,6 +309,7 @@ impl Own {
             }
         }
         self.waiting_statuses.set(gauge(vitals.waiting_statuses));
+        self.tasks.set(gauge(vitals.tasks));
         let events = &vitals.events;
         for (outcome, count) in [
             ("written", events.written),
