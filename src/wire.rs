@@ -33,6 +33,25 @@ pub struct Limits {
     pub bytes: usize,
 }
 
+/// When a write may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteTime {
+    /// As [`Limits::time`].
+    pub limit: Duration,
+    /// From then on it may not be sent any more, however long it has waited for its place; `None`: at any time.
+    pub not_after: Option<Instant>,
+}
+
+impl From<Duration> for WriteTime {
+    fn from(limit: Duration) -> Self {
+        Self { limit, not_after: None }
+    }
+}
+
+/// What a request has with it that is not to be sent at this time or later.
+#[derive(Clone, Copy, Debug)]
+pub struct NotAfter(pub Instant);
+
 /// Asks for `path`, an absolute path without a query, with `query` as its parameters; parameters with empty values are
 /// left out.
 ///
@@ -81,6 +100,31 @@ pub async fn write(
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     send(client, request, limits).await
+}
+
+/// As [`write`], of which at most `bytes` of the answer are read, and not after its time: that is asked once more as the request
+/// leaves, since it may have waited.
+///
+/// # Errors
+///
+/// As [`write`].
+pub async fn write_in_time(
+    client: &Client,
+    path: &str,
+    (method, kind): (Method, &'static str),
+    body: Vec<u8>,
+    time: WriteTime,
+    bytes: usize,
+) -> Result<Bytes, WireError> {
+    let mut request = request(method, path, body)?;
+    let kind = HeaderValue::from_static(kind);
+    request.headers_mut().insert(header::CONTENT_TYPE, kind);
+    let mut limit = time.limit;
+    if let Some(end) = time.not_after {
+        request.extensions_mut().insert(NotAfter(end));
+        limit = limit.min(end.saturating_duration_since(Instant::now()));
+    }
+    send(client, request, Limits { time: limit, bytes }).await
 }
 
 /// Sends `request` and reads the whole answer.

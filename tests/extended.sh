@@ -17,3 +17,20 @@ scenarios() {
   build_go; go_is_built
   TRIMTAB=$target/debug/trimtab tests/conformance/fresh --count "${COUNT:-20000}" --seed "${SEED:-1}"
 }
+
+about_handover="KILLS (100) leaders killed and STOPS (100) stopped on a real kube-apiserver: how long until the next one decides"
+handover() { recorded handover handover "${KILLS:-100}" "${STOPS:-100}"; }
+
+about_soak_cluster="1,000 autoscalers for MINUTES (20) on a real kube-apiserver with flapping APIs: nothing grows"
+soak_cluster() { recorded soak soak M; }
+
+# recorded PAGE COMMAND ARGUMENT...: runs one of benches/cluster and puts its figures into docs/PAGE.md.
+recorded() {
+  local page=docs/$1.md figures; figures=$(mktemp)
+  RECORD=$figures "benches/cluster/${@:2}"
+  sed -i -e "/<!-- figures -->/,/<!-- end -->/{/<!-- figures -->/r $figures" -e '/<!--/!d}' "$page"
+  rm -f "$figures"
+}
+
+about_kills="windows over a SIGKILL at every moment around passes, saves and writes, in virtual time"
+kills() { KILLS=all cargo test --lib -- handed_over; }

@@ -1,14 +1,12 @@
 //! The scale write: a compare-and-set of the replica count.
 
-use std::time::Duration;
-
 use http::Method;
 use k8s_openapi::api::autoscaling::v1::Scale;
 use kube::Client;
 use serde_json::json;
 
 use crate::cluster::resource::ScaleResource;
-use crate::wire::{self, Limits, WireError, WireFailure};
+use crate::wire::{self, WireError, WireFailure, WriteTime};
 
 /// The largest Scale that is read: its metadata, two counts and a selector have some hundred bytes; the annotations of
 /// the workload, up to 256 KiB, are not in it.
@@ -100,23 +98,13 @@ pub async fn write_scale(
     target: &ScaleResource,
     from: i32,
     to: i32,
-    time: Duration,
+    time: impl Into<WriteTime>,
 ) -> Result<Written, ScaleWriteError> {
+    let time = time.into();
     let outcome = async {
-        let limits = Limits {
-            time,
-            bytes: SCALE_BYTES,
-        };
-        let kind = "application/json-patch+json";
-        let answer = wire::write(
-            client,
-            Method::PATCH,
-            &target.scale_path(),
-            kind,
-            patch(from, to),
-            limits,
-        )
-        .await?;
+        let kind = (Method::PATCH, "application/json-patch+json");
+        let path = target.scale_path();
+        let answer = wire::write_in_time(client, &path, kind, patch(from, to), time, SCALE_BYTES).await?;
         written(&answer, target)
     };
     outcome.await.map_err(|source| {
@@ -178,6 +166,7 @@ fn written(answer: &[u8], target: &ScaleResource) -> Result<Written, WireError> 
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::time::Duration;
 
     use bytes::Bytes;
     use http::{Request, Response};

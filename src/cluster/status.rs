@@ -2,8 +2,6 @@
 
 pub mod budget;
 
-use std::time::Duration;
-
 use http::Method;
 use kube::Client;
 use serde::{Deserialize, Serialize};
@@ -11,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::observe::Status;
 use crate::render::status::{Stored, Unset};
 use crate::spec::Key;
-use crate::wire::{self, Limits, WireError, WireFailure};
+use crate::wire::{self, WireError, WireFailure, WriteTime};
 
 /// The largest autoscaler that is read back: etcd takes 1.5 MiB, and JSON is larger than what is stored.
 const AUTOSCALER_BYTES: usize = 8 * 1024 * 1024;
@@ -68,17 +66,14 @@ pub async fn write_status(
     key: &Key,
     uid: &str,
     status: &Status,
-    time: Duration,
+    time: impl Into<WriteTime>,
 ) -> Result<String, StatusWriteError> {
+    let time = time.into();
     let Key { namespace, name } = key;
     let path = format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{name}/status");
     let outcome = async {
-        let limits = Limits {
-            time,
-            bytes: AUTOSCALER_BYTES,
-        };
-        let kind = "application/merge-patch+json";
-        let answer = wire::write(client, Method::PATCH, &path, kind, patch(uid, status), limits).await?;
+        let kind = (Method::PATCH, "application/merge-patch+json");
+        let answer = wire::write_in_time(client, &path, kind, patch(uid, status), time, AUTOSCALER_BYTES).await?;
         resource_version(&answer, &path)
     };
     outcome.await.map_err(|source| {
@@ -149,6 +144,7 @@ fn resource_version(answer: &[u8], path: &str) -> Result<String, WireError> {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::time::Duration;
 
     use bytes::Bytes;
     use http::{Request, Response};

@@ -28,6 +28,7 @@ use crate::memory::{Direction, Memory};
 use crate::observe::Status;
 use crate::render::summary::{Summary, summary};
 use crate::spec::{Key, Spec};
+use crate::wire::WriteTime;
 
 /// Acts on decisions, or says what it would do.
 pub enum Hand {
@@ -75,12 +76,21 @@ impl Acting {
             .is_none_or(|l| l.borrow().leads(Instant::now()))
     }
 
+    /// No write is sent after our time is over, also where it has to wait for its place: one that was sent before has to pass
+    /// the test of the count.
+    fn write_time(&self) -> WriteTime {
+        WriteTime {
+            limit: self.timeout,
+            not_after: self.leadership.as_ref().and_then(|l| l.borrow().end()),
+        }
+    }
+
     async fn write_scale(&self, target: &ScaleResource, write: &ScaleWrite) -> ScaleTry {
         if !self.leads() {
             let outcome = WriteOutcome::Failed("this process does not lead any more".into());
             return ScaleTry::Ended(outcome, ScaleWriteReport::Failed, None);
         }
-        match write_scale(&self.client, target, write.from, write.to, self.timeout).await {
+        match write_scale(&self.client, target, write.from, write.to, self.write_time()).await {
             Ok(written) => ScaleTry::Ended(WriteOutcome::Written, ScaleWriteReport::Written, Some(written)),
             Err(error @ ScaleWriteError::Conflict { .. }) => ScaleTry::Conflict(error.message()),
             Err(error) if error.may_be_written() => ScaleTry::Unanswered(error.message()),
@@ -138,7 +148,7 @@ impl Acting {
             held.keep_status(&autoscaler.key, status.clone());
             return (StatusWriteReport::Kept, None);
         };
-        match write_status(&self.client, &autoscaler.key, uid, status, self.timeout).await {
+        match write_status(&self.client, &autoscaler.key, uid, status, self.write_time()).await {
             Ok(version) => {
                 held.wrote_status(&autoscaler.key, status.clone(), version);
                 (StatusWriteReport::Written, None)

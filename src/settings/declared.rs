@@ -239,12 +239,13 @@ settings! {
         leader_elect: bool = "true", any();
 
         /// Time without a renewal after which another replica takes the Lease over.
-        leader_elect_lease_duration: Duration = "10s", WHOLE_SECONDS;
+        leader_elect_lease_duration: Duration = "8s", WHOLE_SECONDS;
 
         /// Time without a successful renewal after which the leader stops deciding; shorter than the lease duration.
-        leader_elect_renew_deadline: Duration = "7s", ABOVE_ZERO;
+        leader_elect_renew_deadline: Duration = "5s", ABOVE_ZERO;
 
-        /// Time between two tries to renew or take the Lease; the renew deadline is longer than 1.2 of it.
+        /// Time between two renewals of the Lease; the renew deadline is longer than 1.2 of it. A replica that waits looks each
+        /// half second.
         leader_elect_retry_period: Duration = "2s", ABOVE_ZERO;
 
         /// How many shards the namespaces are spread over, each with a Lease of its own, so that several replicas decide at

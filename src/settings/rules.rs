@@ -164,9 +164,9 @@ mod tests {
     #[test]
     fn a_lease_outlasts_its_renewal() {
         assert_eq!(
-            check(&[("leader-elect-lease-duration", "7s")]),
-            "flag --leader-elect-lease-duration: leader-elect-lease-duration (7s, flag --leader-elect-lease-duration) \
-             must be longer than leader-elect-renew-deadline (7s, default)"
+            check(&[("leader-elect-lease-duration", "5s")]),
+            "flag --leader-elect-lease-duration: leader-elect-lease-duration (5s, flag --leader-elect-lease-duration) \
+             must be longer than leader-elect-renew-deadline (5s, default)"
         );
         assert!(check(&[("leader-elect-retry-period", "6s")]).contains("1.2 times leader-elect-retry-period (6s,"));
         assert_eq!(

@@ -12,6 +12,8 @@ use tokio::time::{Instant, sleep_until};
 use tower::limit::ConcurrencyLimit;
 use tower::service_fn;
 
+use crate::wire::NotAfter;
+
 /// A limit of requests a second, as kube-controller-manager's `--kube-api-qps` and `--kube-api-burst`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RequestRate {
@@ -20,6 +22,11 @@ pub struct RequestRate {
     /// Requests at once after a pause.
     pub burst: NonZeroU32,
 }
+
+/// A request that has waited longer than it may.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the time is over in which it may be sent")]
+struct TooLate;
 
 /// A client that sends through `base`, with at most `concurrency` requests at a time.
 ///
@@ -32,6 +39,12 @@ pub(super) fn limited(base: &Client, concurrency: NonZeroUsize, rate: Option<Arc
         async move {
             if let Some(turn) = turn {
                 sleep_until(turn).await;
+            }
+            // It may have waited since it was allowed to go.
+            if let Some(NotAfter(end)) = request.extensions().get()
+                && Instant::now() >= *end
+            {
+                return Err(kube::Error::Service(Box::new(TooLate)));
             }
             base.send(request).await as Result<Response<Body>, kube::Error>
         }
@@ -103,6 +116,30 @@ mod tests {
         futures_util::future::join_all((0..12).map(|_| client.send(request()))).await;
         assert_eq!(most.load(Ordering::SeqCst), 4);
         assert_eq!(start.elapsed().as_secs(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_has_waited_until_it_may_not_be_sent_any_more_is_not_sent() {
+        let sent = Arc::new(AtomicUsize::new(0));
+        let counted = sent.clone();
+        let server = service_fn(move |_: Request<Body>| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            async {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
+            }
+        });
+        let client = limited(&Client::new(server, "default"), NonZeroUsize::new(1).unwrap(), None);
+        let end = Instant::now() + Duration::from_secs(5);
+        let sends = (0..4).map(|_| {
+            let mut request = request();
+            request.extensions_mut().insert(NotAfter(end));
+            client.send(request)
+        });
+        let outcomes = futures_util::future::join_all(sends).await;
+        // At 0 and 3 s; at 6 s it is too late.
+        assert_eq!(sent.load(Ordering::SeqCst), 2);
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_err()).count(), 2);
     }
 
     #[tokio::test(start_paused = true)]

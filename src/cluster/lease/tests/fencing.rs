@@ -1,0 +1,107 @@
+//! Whoever cannot renew stops before another one begins, whatever the wall clocks say.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+
+/// A wall clock that is wrong, and can be set.
+struct Wrong {
+    started: Instant,
+    offset: Mutex<SignedDuration>,
+}
+
+impl Wrong {
+    fn by(offset: SignedDuration) -> Arc<Self> {
+        Arc::new(Self {
+            started: Instant::now(),
+            offset: Mutex::new(offset),
+        })
+    }
+
+    fn set(&self, offset: SignedDuration) {
+        *self.offset.lock() = offset;
+    }
+}
+
+impl Clock for Wrong {
+    fn now(&self) -> Timestamp {
+        let epoch: Timestamp = "2026-01-05T08:00:00Z".parse().unwrap();
+        epoch + SignedDuration::try_from(self.started.elapsed()).unwrap() + *self.offset.lock()
+    }
+}
+
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+/// Cuts the leader off, and gives how long it led on, and when the other one led; at no time both.
+async fn cut_off(server: &Server, leader: (usize, &Candidate), other: &Candidate) -> (Duration, Duration) {
+    let cut = Instant::now();
+    server.0.lock().cut_off.push(leader.0);
+    wait(16, &[leader.1, other], || !leader.1.leads()).await;
+    let ended = cut.elapsed();
+    wait(16, &[leader.1, other], || other.leads()).await;
+    (ended, cut.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn clocks_that_differ_by_an_hour_and_are_set_meanwhile_make_no_difference() {
+    let (zero, ahead, behind) = (SignedDuration::ZERO, HOUR, -HOUR);
+    for (first_offset, second_offset) in [
+        (zero, zero),
+        (zero, ahead),
+        (zero, behind),
+        (ahead, behind),
+        (behind, ahead),
+    ] {
+        let server = Server::default();
+        let (first_clock, second_clock) = (Wrong::by(first_offset), Wrong::by(second_offset));
+        let first = server.start_by(1, first_clock.clone());
+        wait(1, &[&first], || first.leads()).await;
+        let second = server.start_by(2, second_clock.clone());
+        let both = [&first, &second];
+        // Each clock is set forwards and backwards, far and near.
+        for step in [
+            ahead,
+            behind,
+            SignedDuration::from_secs(20),
+            SignedDuration::from_secs(-20),
+            zero,
+        ] {
+            for clock in [&first_clock, &second_clock] {
+                clock.set(step);
+                let until = Instant::now() + Duration::from_secs(37);
+                wait(40, &both, || Instant::now() >= until).await;
+                assert!(first.leads() && !second.leads(), "{step:?}");
+            }
+        }
+        first_clock.set(first_offset);
+        second_clock.set(second_offset);
+        // Both are set back and forth also while the lead is lost.
+        let setting = async {
+            for step in [behind, ahead, zero, ahead, behind].into_iter().cycle().take(60) {
+                tokio::time::sleep(Duration::from_millis(310)).await;
+                first_clock.set(step);
+                second_clock.set(-step);
+            }
+        };
+        let ((ended, began), ()) = tokio::join!(cut_off(&server, (1, &first), &second), setting);
+        assert!(ended <= Duration::from_millis(10_100), "{ended:?}");
+        assert!(
+            (Duration::from_secs(13)..=Duration::from_millis(15_700)).contains(&began),
+            "{began:?}"
+        );
+        assert!(began - ended >= Duration::from_secs(3), "{ended:?}, {began:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_counts_is_the_time_when_a_renewal_was_sent() {
+    let server = Server::default();
+    let (first, _second) = leader_and_follower(&server).await;
+    // However long an answer takes: at no time has the leader longer than the deadline, counted from its last request.
+    for _ in 0..200 {
+        tokio::time::sleep(Duration::from_millis(73)).await;
+        let end = first.leadership.borrow().end().expect("it leads");
+        assert!(end <= Instant::now() + Duration::from_secs(10));
+        assert!(!first.leadership.borrow().leads(end), "not at its very end");
+    }
+}
