@@ -137,7 +137,8 @@ async fn sync_valid(
             report.panicked = true;
             return report;
         };
-        debug!(hpa = %key, desired_replicas = decision.derivation.desired, why = why(&decision), "Decided");
+        let recommended = decision.derivation.stabilization.map(|s| s.recommendation);
+        debug!(hpa = %key, recommended, desired_replicas = decision.derivation.desired, why = why(&decision), "Decided");
         cx.hand.decided(spec, &decision, &mut memory);
 
         let scaling = decision.write.as_ref().map(|_| cx.precedence.scaling());
