@@ -63,7 +63,9 @@ async fn no_autoscaler_is_decided_by_two_and_none_is_left_out_when_processes_die
     let died = SystemClock.now();
     let of_dead = decisions(&second);
     second.controller.kill();
-    let lost = shard_of_last(&of_dead, &keys);
+    let mut so_far = [decisions(&first), decisions(&third)].concat();
+    so_far.extend(of_dead.clone());
+    let lost = those_of("second", &so_far, &keys);
     assert!(!lost.is_empty(), "the killed process decided for nobody");
     shared_out_since(&[&first, &third], &keys, died).await;
 
@@ -75,7 +77,9 @@ async fn no_autoscaler_is_decided_by_two_and_none_is_left_out_when_processes_die
     // One stands still for longer than its leases last, until others have all that it had.
     let stopped = SystemClock.now();
     third.controller.stand_still();
-    let paused = shard_of_last(&decisions(&third), &keys);
+    let so_far = [&first, &third, &fourth].map(decisions).concat();
+    let paused = those_of("third", &so_far, &keys);
+    assert!(!paused.is_empty(), "the paused process decided for nobody");
     shared_out_since(&[&first, &fourth], &keys, stopped).await;
     third.controller.go_on();
     let went_on = SystemClock.now();
@@ -187,15 +191,15 @@ fn decisions(process: &Process) -> Vec<Decision> {
         .collect()
 }
 
-/// For whom it decided within its last sync period.
-fn shard_of_last(decisions: &[Decision], keys: &BTreeSet<String>) -> BTreeSet<String> {
-    let last = decisions.iter().map(|decision| decision.at).max().expect("a decision");
-    let recent = |at: Timestamp| last.duration_since(at).unsigned_abs() < SYNC_PERIOD;
-    let of_last = decisions.iter().filter(|decision| recent(decision.at));
-    of_last
-        .map(|decision| decision.key.clone())
-        .filter(|key| keys.contains(key))
-        .collect()
+/// For whom this process decided last.
+fn those_of(process: &str, decisions: &[Decision], keys: &BTreeSet<String>) -> BTreeSet<String> {
+    let is_last = |key: &&String| {
+        let of_key = decisions.iter().filter(|decision| decision.key == **key);
+        of_key
+            .max_by_key(|decision| decision.at)
+            .is_some_and(|last| last.process == process)
+    };
+    keys.iter().filter(is_last).cloned().collect()
 }
 
 /// The longest time without a decision for an autoscaler, among those that end after `since`.
