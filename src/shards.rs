@@ -1,7 +1,7 @@
 //! Who decides for which namespaces, where several processes share a cluster: namespaces belong to shards, shards are held by
 //! replicas, and both rules are values in, values out.
 //!
-//! A namespace belongs to a shard for good ([`Sharding`]), whoever runs; who holds a shard changes ([`balance`]), and the
+//! A namespace belongs to a shard for good ([`Sharding`]), whoever runs; who holds a shard changes ([`next_step`]), and the
 //! Leases of `cluster::shards` say so.
 
 mod balance;

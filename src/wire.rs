@@ -102,12 +102,12 @@ pub async fn write(
     send(client, request, limits).await
 }
 
-/// As [`write`], of which at most `bytes` of the answer are read, and not after its time: that is asked once more as the request
+/// As [`write()`], of which at most `bytes` of the answer are read, and not after its time: that is asked once more as the request
 /// leaves, since it may have waited.
 ///
 /// # Errors
 ///
-/// As [`write`].
+/// As [`write()`].
 pub async fn write_in_time(
     client: &Client,
     path: &str,

@@ -4,7 +4,7 @@
 //! All in the namespace of one Lease, whose name the others begin with:
 //!
 //! - `NAME` itself is held by all processes with the same number of shards together, so that one with another number, or with
-//!   one for all, waits until they have ended. Every other Lease ends with it ([`Lease::under`]).
+//!   one for all, waits until they have ended. Every other Lease ends with it (`Lease::under`).
 //! - `NAME-shard-N` is held by who decides for shard N.
 //! - `NAME-replica-N` is a seat: whoever holds one lives, and wants shards. There are as many as there are shards; a process
 //!   without a seat stands by.
