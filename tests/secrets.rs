@@ -15,7 +15,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 /// None of them may be found anywhere, nor what basic authentication makes of the password.
-const SECRETS: [(&str, &str); 6] = [
+const SECRETS: [(&str, &str); 7] = [
+    ("the user in the API server's address", "aDdReSsPaSsWoRd"),
     ("the kubeconfig's token", "kUbEcOnFiGtOkEn"),
     ("the token of a Prometheus", "bEaReRtOkEn"),
     ("the password of a Prometheus", "bAsIcPaSsWoRd"),
@@ -151,7 +152,7 @@ fn free_port() -> String {
 fn kubeconfig(folder: &Folder, address: &str) -> String {
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "demo",
-        "clusters": [{"name": "demo", "cluster": {"server": format!("http://{address}")}}],
+        "clusters": [{"name": "demo", "cluster": {"server": format!("http://me:aDdReSsPaSsWoRd@{address}")}}],
         "users": [{"name": "me", "user": {"token": "kUbEcOnFiGtOkEn"}}],
         "contexts": [{"name": "demo", "context": {"cluster": "demo", "user": "me"}}],
     });
@@ -396,7 +397,7 @@ fn the_token_for_the_api_server_is_read_again_from_its_file() {
     let token_file = folder.file("token", "first");
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
+        "clusters": [{"name": "c", "cluster": {"server": format!("http://me:aDdReSsPaSsWoRd@{address}")}}],
         "users": [{"name": "u", "user": {"tokenFile": token_file}}],
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
     });

@@ -7,12 +7,11 @@ mod source;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use http::Uri;
 use http::header::{HeaderValue, USER_AGENT};
 use kube::Client;
 use kube::client::ClientBuilder;
 use thiserror::Error;
-
-use crate::yaml::shortened;
 
 pub use limit::RequestRate;
 pub use source::{ConfigError, Source};
@@ -106,12 +105,13 @@ impl Clients {
     /// A [`ClientError`] that names the file and context at fault, and what would help.
     pub async fn connect(settings: &ClientSettings) -> Result<Self, ClientError> {
         let (mut config, origin) = settings.source.load().await?;
+        config.cluster_url = without_credentials(config.cluster_url);
         config.default_retry = false;
         config.connect_timeout = Some(settings.connect_timeout);
         let user_agent = HeaderValue::from_str(&settings.user_agent)
             .map_err(|_| ClientError::UserAgent(settings.user_agent.clone()))?;
         config.headers.push((USER_AGENT, user_agent));
-        let server = shortened(&config.cluster_url.to_string());
+        let server = config.cluster_url.to_string();
         let default_namespace = config.default_namespace.clone();
         let builder = ClientBuilder::try_from(config).map_err(|error| ClientError::Build {
             server: server.clone(),
@@ -133,4 +133,17 @@ impl Clients {
             default_namespace,
         }
     }
+}
+
+/// The address without a user and password, which nobody is sent: they would only be found in the logs of libraries.
+fn without_credentials(url: Uri) -> Uri {
+    let host = url
+        .authority()
+        .and_then(|authority| authority.as_str().rsplit_once('@'));
+    let Some(host) = host.and_then(|(_, host)| host.parse().ok()) else {
+        return url;
+    };
+    let mut parts = url.clone().into_parts();
+    parts.authority = Some(host);
+    Uri::from_parts(parts).unwrap_or(url)
 }
