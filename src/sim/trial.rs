@@ -352,7 +352,6 @@ impl<'p> Trial<'p> {
                 self.edit(workload, &DEPLOYMENTS, |object| {
                     object["spec"]["replicas"] = count.into();
                 });
-                self.judge.changed_by_others(&self.plan.workloads[workload].key);
             }
             What::RolledOut(workload) => self.edit(workload, &DEPLOYMENTS, |object| {
                 object["spec"]["template"]["metadata"]["annotations"]["restarted"] = "now".into();

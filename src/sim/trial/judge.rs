@@ -86,16 +86,6 @@ impl Judge {
         watched.specs.push((now, spec.clone()));
     }
 
-    /// Somebody else has changed a count: whether a write took place of which the process was not told, it may not find out.
-    pub(super) fn changed_by_others(&self, key: &Key) {
-        let mut state = self.state.lock();
-        let Some(watched) = state.autoscalers.get_mut(key) else {
-            return;
-        };
-        let untold = watched.scaled.iter_mut().filter(|scaled| scaled.counts == Counts::Late);
-        untold.for_each(|scaled| scaled.counts = Counts::Perhaps);
-    }
-
     /// An autoscaler is deleted, and with it what was remembered of it; whether a process notices is not sure.
     pub(super) fn deleted(&self, key: &Key) {
         if let Some(watched) = self.state.lock().autoscalers.get_mut(key) {
@@ -262,8 +252,7 @@ impl Judge {
             to,
             counts: match (*leads == Some(process), write.told) {
                 (true, true) => Counts::Surely,
-                (true, false) => Counts::Late,
-                (false, _) => Counts::Perhaps,
+                _ => Counts::Perhaps,
             },
             saved: intended,
         });

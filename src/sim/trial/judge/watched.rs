@@ -175,12 +175,6 @@ impl Watched {
         let kept = |scaled: &Scaled| scaled.saved || saves.has(scaled.at) || had_time(scaled.at);
         let lost = self.scaled.iter_mut().filter(|scaled| !kept(scaled));
         lost.for_each(|scaled| scaled.counts = Counts::Perhaps);
-        // Who has died meanwhile was not told.
-        let untold = self
-            .scaled
-            .iter_mut()
-            .filter(|scaled| scaled.counts == Counts::Surely && !saves.has(scaled.at));
-        untold.for_each(|scaled| scaled.counts = Counts::Late);
     }
 
     /// What is wrong with a write `from` a count `to` another; `least`: the lowest count that the answers allow by a spec.
