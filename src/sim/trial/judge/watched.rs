@@ -168,10 +168,9 @@ impl Watched {
         self.decisions
             .retain(|decided| decided.concluded.is_some_and(|at| saves.has(at)) || had_time(decided.at));
         // What a term found that could not read what was stored, and could not save either, the next one does not know.
-        self.found = self.found.map(|(count, at)| match saves.has(at) || had_time(at) {
-            true => (count, at),
-            false => (i32::MIN, at),
-        });
+        // Nor does what is found first count in a term that has something stored to go by.
+        let known = self.found.filter(|(_, at)| saves.has(*at) || had_time(*at));
+        self.found = known.or(Some((i32::MIN, last)));
         let kept = |scaled: &Scaled| scaled.saved || saves.has(scaled.at) || had_time(scaled.at);
         let lost = self.scaled.iter_mut().filter(|scaled| !kept(scaled));
         lost.for_each(|scaled| scaled.counts = Counts::Perhaps);
