@@ -182,7 +182,24 @@ impl Scene {
     async fn rest(&self) -> BTreeMap<&'static str, Value> {
         let rests = self.cases.iter().map(async |(case, hpa, record)| {
             record.settles(case.count, HOLD, seconds(120)).await;
-            (case.name, told(hpa).await)
+            // A count that is not to move is at rest before anybody has looked, too.
+            let told = wait_until("it is told of", seconds(60), async || {
+                let told = told(hpa).await;
+                let texts = told["conditions"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str);
+                let failed = texts.clone().any(|text| text.contains(" Failed"));
+                // A metric that failed has two Events.
+                let events = told["events"].as_array().map_or(0, Vec::len);
+                if texts.count() > 0 && (!failed || events >= 2) {
+                    Ok(told)
+                } else {
+                    Err(told)
+                }
+            });
+            (case.name, told.await)
         });
         join_all(rests).await.into_iter().collect()
     }
