@@ -47,12 +47,24 @@ struct State {
     answers: Answers,
     /// The process whose term it is.
     leads: Option<usize>,
-    /// Whether it has read what was stored.
-    loaded: bool,
+    /// What that term goes by.
+    begins: Begins,
     saves: Saves,
     /// By how much the clocks of processes were set, and when one was last.
     set_by: BTreeMap<usize, i64>,
     set_at: Option<Duration>,
+}
+
+/// What a term of leadership goes by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Begins {
+    /// It has neither read what is stored nor done anything yet.
+    #[default]
+    Not,
+    /// What was stored, or what it decided itself.
+    Knowing,
+    /// It could not read what was stored, and has begun without: what it lists later is for the versions alone.
+    Blank,
 }
 
 /// A count that was written.
@@ -103,7 +115,7 @@ impl Judge {
         let State {
             autoscalers,
             leads,
-            loaded,
+            begins,
             saves,
             set_by,
             set_at,
@@ -111,7 +123,7 @@ impl Judge {
         } = &mut *state;
         let former = leads.replace(process);
         debug!(?now, process, ?former, "A term begins");
-        *loaded = false;
+        *begins = Begins::Not;
         let differ = former.is_some_and(|former| set_by.get(&former) != set_by.get(&process));
         if differ || set_at.is_some_and(|at| now.saturating_sub(at) < CLOCK_TAKEN_OVER_WITHIN) {
             autoscalers.values_mut().for_each(Watched::doubt);
@@ -134,15 +146,20 @@ impl Judge {
     pub(super) fn loaded(&self, process: usize) {
         let mut state = self.state.lock();
         debug!(now = ?self.clock.elapsed(), process, "What was stored is read");
-        if state.leads == Some(process) {
-            state.loaded = true;
+        if state.leads == Some(process) && state.begins == Begins::Not {
+            state.begins = Begins::Knowing;
         }
     }
 
     /// A process has saved what it remembered when the request began.
     pub(super) fn saved(&self, process: usize, began: Duration) {
         debug!(now = ?self.clock.elapsed(), process, ?began, "Memory is saved");
-        self.state.lock().saves.saved(process, began);
+        let mut state = self.state.lock();
+        state.saves.saved(process, began);
+        // There is one part: what a term saves that knows nothing takes the place of all that was stored.
+        if state.leads == Some(process) && state.begins == Begins::Blank {
+            state.autoscalers.values_mut().for_each(Watched::doubt);
+        }
     }
 
     /// Something went wrong with what memory depends on.
@@ -159,8 +176,8 @@ impl Judge {
         if state.leads != Some(process) {
             return;
         }
-        if !state.loaded {
-            state.loaded = true;
+        if state.begins != Begins::Knowing {
+            state.begins = Begins::Knowing;
             state.autoscalers.values_mut().for_each(Watched::forget);
         }
         let watched = state.autoscalers.entry(spec.key.clone()).or_default();
@@ -180,6 +197,9 @@ impl Judge {
         let saves = path.starts_with("/api/v1/namespaces/kube-system/configmaps");
         let else_may_write =
             path.contains("/events") || path.starts_with("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases");
+        if saves {
+            self.begins_saving(process);
+        }
         if !(writes_count || writes_status || saves || else_may_write) {
             self.violated(format!("{method} {path} is none of its business"));
         }
@@ -191,6 +211,15 @@ impl Judge {
         }
         if writes_count && !sets_count_alone(request.body()) {
             self.violated(format!("{path}: a patch that does not just test and set the count"));
+        }
+    }
+
+    /// Nothing is saved before what was stored is read, or could not be.
+    fn begins_saving(&self, process: usize) {
+        let mut state = self.state.lock();
+        if state.leads == Some(process) && state.begins == Begins::Not {
+            debug!(now = ?self.clock.elapsed(), process, "A term begins without what was stored");
+            state.begins = Begins::Blank;
         }
     }
 
