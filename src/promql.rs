@@ -5,6 +5,7 @@
 
 pub mod adapter;
 pub mod definition;
+pub mod evaluate;
 pub mod freshness;
 pub mod merge;
 mod syntax;

@@ -17,6 +17,8 @@ mod proxy;
 mod remote_write;
 #[path = "prometheus/server.rs"]
 mod server;
+#[path = "prometheus/simulated.rs"]
+mod simulated;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -89,6 +89,8 @@ pub(super) enum Kind {
     },
     Binary {
         operator: Operator,
+        /// The operator itself, as it is written.
+        sign: Span,
         matching: Matching,
         left: Box<Expr>,
         right: Box<Expr>,
@@ -162,6 +164,8 @@ pub(super) enum Operator {
 /// How a binary operator finds pairs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Matching {
+    /// Whether a comparison gives 0 and 1, and picks nothing.
+    pub returns_bool: bool,
     pub on: Option<Labels>,
     pub group: Option<Group>,
 }

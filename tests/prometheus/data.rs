@@ -1,6 +1,7 @@
 //! The series that the tests ask about: with everything that goes wrong with series.
 
-use super::remote_write::{STALE, Written};
+use super::remote_write::STALE;
+pub use super::remote_write::Written;
 
 /// The time of all queries.
 pub const NOW: i64 = 1_700_000_000;

@@ -111,6 +111,7 @@ impl Tracer<'_> {
                 matching,
                 left,
                 right,
+                ..
             } => {
                 let (left, right) = (self.flow(left)?, self.flow(right)?);
                 match (left, right) {

@@ -150,6 +150,7 @@ impl<'a> Parser<'a> {
     fn binary(&mut self, loosest: u8) -> Parsed<Expr> {
         let mut left = self.deeper(Self::unary)?;
         while let Some((level, operator)) = self.operator().filter(|(level, _)| *level >= loosest) {
+            let sign = self.span();
             self.at += 1;
             let matching = self.matching(operator)?;
             // A power groups from the right, all others from the left.
@@ -158,6 +159,7 @@ impl<'a> Parser<'a> {
             let span = left.span.to(right.span);
             let kind = Kind::Binary {
                 operator,
+                sign,
                 matching,
                 left: Box::new(left),
                 right: Box::new(right),
@@ -185,10 +187,10 @@ impl<'a> Parser<'a> {
     }
 
     fn matching(&mut self, operator: Operator) -> Parsed<Matching> {
-        if operator == Operator::Comparison {
-            self.take_keyword(&["bool"]);
-        }
-        let mut matching = Matching::default();
+        let mut matching = Matching {
+            returns_bool: operator == Operator::Comparison && self.take_keyword(&["bool"]).is_some(),
+            ..Matching::default()
+        };
         if let Some(on) = self.labels("on", "ignoring")? {
             matching.on = Some(on);
             if let Some(group) = self.take_keyword(&["group_left", "group_right"]) {
