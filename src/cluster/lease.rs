@@ -76,14 +76,35 @@ pub enum Leadership {
     },
     /// We lead until then, unless the lease is renewed before.
     Leading {
-        /// By the monotonic clock.
+        /// By the monotonic clock; what is [`above`](Self::Leading::above) it may end before.
         until: Instant,
+        /// The Lease that this one is under, if any: we lead only while that one leads, too.
+        above: Option<Above>,
         /// What whoever led before this term let know; `None` where nobody ever did.
         former: Option<Former>,
         /// Takes what we tell whoever leads next.
         word: LastWord,
     },
 }
+
+/// The leadership that another one ends with. It is asked each time, since it is renewed at times of its own: what it said at
+/// our last renewal may be over a moment later, and renewed by then.
+#[derive(Clone, Debug)]
+pub struct Above(watch::Receiver<Leadership>);
+
+impl Above {
+    fn end(&self) -> Option<Instant> {
+        self.0.borrow().end()
+    }
+}
+
+impl PartialEq for Above {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.same_channel(&other.0)
+    }
+}
+
+impl Eq for Above {}
 
 impl Leadership {
     /// Whether we lead at `now`. Ask before each write, with the clock as it is then: a process that was stopped for a while
@@ -95,7 +116,12 @@ impl Leadership {
     /// Until when we lead, if we do.
     pub fn end(&self) -> Option<Instant> {
         match self {
-            Self::Leading { until, .. } => Some(*until),
+            Self::Leading { until, above: None, .. } => Some(*until),
+            Self::Leading {
+                until,
+                above: Some(above),
+                ..
+            } => above.end().map(|end| end.min(*until)),
             Self::Following { .. } => None,
         }
     }
@@ -112,7 +138,7 @@ pub struct Lease {
     word: LastWord,
     leadership: watch::Sender<Leadership>,
     /// See [`under`](Self::under).
-    above: Option<watch::Receiver<Leadership>>,
+    above: Option<Above>,
     /// See [`in_common`](Self::in_common).
     in_common: bool,
     /// When `seen` was known last to be as the lease is.
@@ -150,7 +176,7 @@ impl Lease {
 
     /// Leads only where `above` leads, too, and no longer.
     pub(super) fn under(mut self, above: watch::Receiver<Leadership>) -> Self {
-        self.above = Some(above);
+        self.above = Some(Above(above));
         self
     }
 
@@ -164,11 +190,24 @@ impl Lease {
     /// since another one takes over at once.
     pub async fn run(mut self, stop: CancellationToken) {
         while let Some(next) = stop.run_until_cancelled(self.step()).await {
-            if stop.run_until_cancelled(sleep_until(next)).await.is_none() {
+            if stop.run_until_cancelled(self.rest(next)).await.is_none() {
                 break;
             }
         }
         self.release().await;
+    }
+
+    /// Waits for the next step. Where what is above ends before, the term ends with it.
+    async fn rest(&self, next: Instant) {
+        loop {
+            let end = self.leadership.borrow().end();
+            let Some(end) = end.filter(|end| *end < next) else {
+                return sleep_until(next).await;
+            };
+            // By then it may have been renewed.
+            sleep_until(end).await;
+            self.end_if_over();
+        }
     }
 
     /// One try to take or renew it; gives the time of the next.
@@ -299,31 +338,21 @@ impl Lease {
 
     fn say(&self, held_since: Option<Instant>) {
         let holder = self.seen.as_ref().map(Seen::holder).filter(|holder| !holder.is_empty());
-        let until = held_since.and_then(|since| self.at_most(since + self.settings.renew_deadline));
-        let leadership = match until {
-            Some(until) => Leadership::Leading {
-                until,
-                former: self.former.clone(),
-                word: self.word.clone(),
-            },
-            None => Leadership::Following {
-                leader: holder.map(Into::into),
-            },
+        let leading = held_since.map(|since| Leadership::Leading {
+            until: since + self.settings.renew_deadline,
+            above: self.above.clone(),
+            former: self.former.clone(),
+            word: self.word.clone(),
+        });
+        let following = || Leadership::Following {
+            leader: holder.map(Into::into),
         };
-        self.announce(leadership);
-    }
-
-    /// Until then, or as long as `above` leads; `None` where that one does not.
-    fn at_most(&self, until: Instant) -> Option<Instant> {
-        match self.above.as_ref().map(|above| above.borrow().clone()) {
-            None => Some(until),
-            Some(Leadership::Leading { until: above, .. }) => Some(until.min(above)),
-            Some(Leadership::Following { .. }) => None,
-        }
+        let leads = leading.filter(|leading| leading.leads(Instant::now()));
+        self.announce(leads.unwrap_or_else(following));
     }
 
     fn end_if_over(&self) {
-        let over = matches!(*self.leadership.borrow(), Leadership::Leading { until, .. } if until <= Instant::now());
+        let over = !self.follows() && !self.leadership.borrow().leads(Instant::now());
         if over {
             self.announce(Leadership::Following { leader: None });
         }
@@ -336,7 +365,10 @@ impl Lease {
             let leads = matches!(leadership, Leadership::Leading { .. });
             let changed = led != leads || (!leads && *current != leadership);
             match &leadership {
-                Leadership::Leading { .. } if changed => info!(lease = self.settings.name, identity, "Leads"),
+                Leadership::Leading { .. } if changed => {
+                    let transitions = self.seen.as_ref().map_or(0, Seen::transitions);
+                    info!(lease = self.settings.name, identity, transitions, "Leads");
+                }
                 Leadership::Following { leader } if changed => {
                     info!(
                         lease = self.settings.name,
@@ -355,9 +387,12 @@ impl Lease {
     /// The next try: after the retry period, or when leadership or another's lease ends; a follower's after a look's time.
     fn next_step(&self) -> Instant {
         let now = Instant::now();
-        let regular = match self.follows() {
-            true => now + self.settings.retry_period.min(LOOKS),
-            false => now + self.settings.retry_period,
+        let regular = match (self.follows(), self.in_common) {
+            (true, _) => now + self.settings.retry_period.min(LOOKS),
+            // What others have renewed counts from our last look: with two looks in a period as much time is left at the
+            // next one as whoever renews by himself has.
+            (false, true) => now + self.settings.retry_period / 2,
+            (false, false) => now + self.settings.retry_period,
         };
         let end = match *self.leadership.borrow() {
             Leadership::Leading { until, .. } => Some(until),

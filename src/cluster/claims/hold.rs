@@ -109,7 +109,7 @@ impl Holder {
 async fn taken(mut leadership: watch::Receiver<Leadership>) -> bool {
     loop {
         match &*leadership.borrow_and_update() {
-            Leadership::Leading { until, .. } if Instant::now() < *until => return true,
+            leading if leading.leads(Instant::now()) => return true,
             Leadership::Following { leader: Some(_) } => return false,
             _ => {}
         }

@@ -167,13 +167,14 @@ async fn three_processes_take_a_shard_each_and_what_a_dead_one_had_goes_to_the_o
     let (a, b, c) = (server.start("a", 3), server.start("b", 3), server.start("c", 3));
     let all = [&a, &b, &c];
     wait(15, &all, || counts(&all) == [1, 1, 1]).await;
-    // Nothing moves any more, and a look costs a list and three renewals.
+    // Nothing moves any more. A look costs a list, two renewals, two looks at the Lease that all have in common, and its renewal,
+    // for which all come at the same time here.
     let before: Vec<Vec<u16>> = all.iter().map(|process| process.held()).collect();
     server.0.lock().requests = 0;
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(before, all.map(Process::held));
     let requests = server.0.lock().requests;
-    assert!(requests <= 3 * 30 * 5, "{requests} requests a minute");
+    assert!(requests <= 3 * 30 * 7, "{requests} requests a minute");
 
     b.kill();
     let took = wait(20, &[&a, &c], || counts(&[&a, &c]) == [1, 2]).await;

@@ -47,6 +47,11 @@ impl Seen {
             .unwrap_or_default()
     }
 
+    /// How often it went to another holder: a number that grows with each term, whoever's it is.
+    pub(super) fn transitions(&self) -> i32 {
+        self.spec().and_then(|spec| spec.lease_transitions).unwrap_or(0)
+    }
+
     /// What its holder let know, if anybody ever held it.
     pub(super) fn former(&self) -> Option<Former> {
         Some(Former {

@@ -28,6 +28,7 @@ async fn a_lease_under_another_ends_with_it() {
     let until = Instant::now() + Duration::from_secs(6);
     above.send_replace(Leadership::Leading {
         until,
+        above: None,
         former: None,
         word: LastWord::default(),
     });
@@ -38,6 +39,68 @@ async fn a_lease_under_another_ends_with_it() {
     assert!(matches!(*leadership.borrow(), Leadership::Following { .. }));
     stop.cancel();
     task.await.unwrap();
+}
+
+/// Whatever is above is renewed each two seconds, when a second is left; the other one renews at any time between.
+#[tokio::test(start_paused = true)]
+async fn a_lease_under_another_goes_on_as_long_as_that_one_is_renewed() {
+    for phase in 0..20 {
+        let server = Server::default();
+        let settings = LeaseSettings::new("trimtab", "trimtab", "candidate-1");
+        let (above, leads_above) = watch::channel(Leadership::Following { leader: None });
+        let renewed = tokio::spawn(async move {
+            loop {
+                above.send_replace(Leadership::Leading {
+                    until: Instant::now() + Duration::from_secs(3),
+                    above: None,
+                    former: None,
+                    word: LastWord::default(),
+                });
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+        });
+        tokio::time::sleep(Duration::from_millis(1 + phase * 100)).await;
+        let (lease, mut leadership) = Lease::new(server.client(1), settings, Arc::new(SystemClock));
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(lease.under(leads_above).run(stop.clone()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        leadership.mark_unchanged();
+        for _ in 0..6_000 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            assert!(leadership.borrow().leads(Instant::now()), "phase {phase}");
+        }
+        assert!(!leadership.has_changed().unwrap(), "phase {phase}");
+        let requests = server.0.lock().requests.len();
+        assert!(
+            requests <= 34,
+            "one renewal each two seconds, and not {requests} in a minute"
+        );
+        renewed.abort();
+        stop.cancel();
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_in_common_leaves_as_much_time_as_one_of_our_own() {
+    let server = Server::default();
+    let settings = || LeaseSettings::new("trimtab", "trimtab", "3 shards");
+    let mut all = Vec::new();
+    for candidate in 0..4 {
+        let (lease, leadership) = Lease::new(server.client(candidate), settings(), Arc::new(SystemClock));
+        all.push(leadership);
+        tokio::spawn(lease.in_common().run(CancellationToken::new()));
+        tokio::time::sleep(Duration::from_millis(370)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let least = settings().renew_deadline - settings().retry_period - Duration::from_millis(50);
+    for _ in 0..6_000 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        for leadership in &all {
+            let left = leadership.borrow().end().unwrap().duration_since(Instant::now());
+            assert!(left >= least, "{left:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,6 +34,7 @@ async fn take_over(world: &Arc<World>, who: &str, former: Option<Duration>, word
     let until = Instant::now() + secs(1_000_000);
     let (leadership, receiver) = watch::channel(Leadership::Leading {
         until,
+        above: None,
         former,
         word: LastWord::default(),
     });

@@ -1,6 +1,6 @@
 //! Several processes share three shards, and things happen to them: who decided for which autoscaler, and when.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use crate::cluster::autoscalers::Share;
 use crate::cluster::claims::{ClaimWatch, Claims, Tenancy, lease_of_shard};
 use crate::controller::shards::{self, Maker};
 use crate::shards::Sharding;
-use crate::sim::api::{AUTOSCALERS, AnswerBody, DEPLOYMENTS};
+use crate::sim::api::{AUTOSCALERS, AnswerBody, DEPLOYMENTS, LEASES};
 use crate::sim::fleet::{Behaviour, Fleet};
 use crate::sim::load::Load;
 use crate::spec::Key;
@@ -24,16 +24,27 @@ use crate::spec::Key;
 const SHARDS: u16 = 3;
 const NAMESPACES: usize = 12;
 
-/// The Lease's duration, and the time between two syncs, as by default.
-const LEASE_TIME: Duration = Duration::from_secs(10);
+/// The Lease's times, and the time between two syncs, as by default.
+const LEASE_TIME: Duration = Duration::from_secs(8);
+const RENEW_DEADLINE: Duration = Duration::from_secs(5);
+const RETRY_PERIOD: Duration = Duration::from_secs(2);
 const PERIOD: Duration = Duration::from_secs(15);
 
 fn sharding() -> Sharding {
     Sharding::new(SHARDS).unwrap()
 }
 
-/// Who decided for whom, in the order of time.
-type Decisions = Arc<Mutex<Vec<(Instant, &'static str, Key)>>>;
+/// A decision, and what the Lease of its shard said at that moment.
+#[derive(Clone, Debug)]
+struct Decided {
+    at: Instant,
+    by: &'static str,
+    key: Key,
+    holder: Option<String>,
+}
+
+/// All decisions, in the order of time.
+type Decisions = Arc<Mutex<Vec<Decided>>>;
 
 /// Holds requests back, and lets all of them go on later.
 struct Gate(watch::Receiver<bool>);
@@ -178,16 +189,23 @@ impl Scene {
         ));
         let lease = LeaseSettings {
             lease_duration: LEASE_TIME,
-            renew_deadline: Duration::from_secs(7),
+            renew_deadline: RENEW_DEADLINE,
+            retry_period: RETRY_PERIOD,
             ..LeaseSettings::new(LEASE_NAMESPACE, LEASE, name)
         };
         let (claiming, tenancies, claims) = Claims::new(clients.leases.clone(), lease, sharding(), self.clock.clone());
         let (recorder, events) = events(clients.api.clone());
-        let decisions = self.decisions.clone();
+        let (decisions, api) = (self.decisions.clone(), self.api.clone());
         let options = ProcessOptions {
             seed,
             onlooker: Some(Arc::new(move |spec, _| {
-                decisions.lock().push((Instant::now(), name, spec.key.clone()));
+                let key = spec.key.clone();
+                let lease = lease_of_shard(LEASE, sharding().shard_of(&key.namespace));
+                let lease = api.store.get(&LEASES, LEASE_NAMESPACE, &lease);
+                let holder = lease.and_then(|lease| Some(lease["spec"]["holderIdentity"].as_str()?.to_owned()));
+                let at = Instant::now();
+                let by = name;
+                decisions.lock().push(Decided { at, by, key, holder });
             })),
             ..ProcessOptions::default()
         };
@@ -250,35 +268,24 @@ impl Scene {
         for key in keys {
             let again = decisions
                 .iter()
-                .find(|(at, who, whose)| whose == key && *at > fault && *who != but);
-            let (at, who, _) = again.unwrap_or_else(|| panic!("nobody decides for {key} any more"));
-            let took = *at - fault;
+                .find(|decided| decided.key == *key && decided.at > fault && decided.by != but);
+            let again = again.unwrap_or_else(|| panic!("nobody decides for {key} any more"));
+            let took = again.at - fault;
             assert!(
                 took <= LEASE_TIME + PERIOD,
-                "{key}: decided by {who} only {took:?} later"
+                "{key}: decided by {} only {took:?} later",
+                again.by
             );
         }
     }
 
-    /// Nowhere two processes decide for the same in turn: whoever comes back was away for a lease's time at least.
+    /// Who decides for an autoscaler holds the Lease of its shard at that moment, so that no two do.
     fn none_was_decided_by_two(&self) {
-        let mut by_key: BTreeMap<Key, Vec<(Instant, &str)>> = BTreeMap::new();
-        for (at, who, key) in &*self.decisions.lock() {
-            by_key.entry(key.clone()).or_default().push((*at, who));
-        }
-        assert_eq!(by_key.len(), NAMESPACES);
-        for (key, decisions) in by_key {
-            let mut last: BTreeMap<&str, Instant> = BTreeMap::new();
-            let mut former = "";
-            for (at, who) in decisions {
-                if let Some(before) = last.insert(who, at).filter(|_| who != former) {
-                    assert!(
-                        at - before >= LEASE_TIME,
-                        "{key}: {former} decided between two of {who}'s"
-                    );
-                }
-                former = who;
-            }
+        let decisions = self.decisions.lock();
+        let keys: BTreeSet<&Key> = decisions.iter().map(|decided| &decided.key).collect();
+        assert_eq!(keys.len(), NAMESPACES);
+        for decided in &*decisions {
+            assert_eq!(decided.holder.as_deref(), Some(decided.by), "{decided:?}");
         }
     }
 }
@@ -325,5 +332,35 @@ async fn no_autoscaler_is_left_out_and_none_is_decided_by_two_whatever_happens_t
     for process in [c, d] {
         process.stop.cancel();
         process.task.await.unwrap();
+    }
+}
+
+/// Processes look at Leases and renew them at any moment of each other's two seconds.
+#[tokio::test(start_paused = true)]
+async fn where_nothing_goes_wrong_no_shard_changes_hands() {
+    for (second, third) in [(0, 0), (300, 650), (700, 1_400), (1_000, 1_900), (1_850, 1_950)] {
+        let scene = Scene::begin();
+        let a = scene.start("a", 1);
+        sleep(Duration::from_millis(second)).await;
+        let b = scene.start("b", 2);
+        sleep(Duration::from_millis(third)).await;
+        let c = scene.start("c", 3);
+        scene.shared_out(&[&a, &b, &c]).await;
+        let held = || [&a, &b, &c].map(Sharded::held);
+        let (before, began) = (held(), Instant::now());
+        while began.elapsed() < minutes(2) {
+            sleep(Duration::from_millis(100)).await;
+            assert_eq!(
+                held(),
+                before,
+                "{second} and {third} ms apart, after {:?}",
+                began.elapsed()
+            );
+        }
+        scene.none_was_decided_by_two();
+        for process in [a, b, c] {
+            process.stop.cancel();
+            process.task.await.unwrap();
+        }
     }
 }
