@@ -18,6 +18,7 @@
 //! Then the outside world, and the loop over it:
 //!
 //! - [`clock`]: the one place that reads the time
+//! - [`files`]: files read up to a bound
 //! - [`manifests`]: autoscalers that stand in files
 //! - [`wire`]: one bounded request to an API server
 //! - [`metrics`]: the metric sources
@@ -33,6 +34,7 @@ pub mod commands;
 pub mod controller;
 pub mod decide;
 pub mod duration;
+pub mod files;
 pub mod manifests;
 pub mod memory;
 pub mod metrics;

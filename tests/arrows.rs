@@ -30,6 +30,7 @@ const ROOMS: &[&[&str]] = &[
     &["settings"],
     // Below here: the outside world.
     &["clock"],
+    &["files"],
     &["manifests"],
     &["wire"],
     &["metrics", "cluster"],

@@ -1,14 +1,14 @@
 //! From the command line, the environment and the file to settings.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::ArgMatches;
 
 use super::{Failure, flags, output};
+use crate::files;
 use crate::promql::adapter::{self, AdapterRules, RuleMistake};
 use crate::settings::{Effective, FILE_MAX_BYTES, Typed, resolve};
 
@@ -126,14 +126,5 @@ impl fmt::Display for RuleMistakes {
 ///
 /// A file that cannot be opened or read, is larger, or is not UTF-8; the message names it.
 pub(super) fn read_text(path: &str, max_bytes: u64) -> anyhow::Result<String> {
-    let file = File::open(path).with_context(|| format!("open {path}"))?;
-    let mut text = String::new();
-    file.take(max_bytes + 1)
-        .read_to_string(&mut text)
-        .with_context(|| format!("read {path}"))?;
-    anyhow::ensure!(
-        text.len() as u64 <= max_bytes,
-        "read {path}: it is larger than {max_bytes} bytes"
-    );
-    Ok(text)
+    files::read_text(Path::new(path), max_bytes).with_context(|| format!("read {path}"))
 }

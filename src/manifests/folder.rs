@@ -3,14 +3,15 @@
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::hash::{Hash, Hasher};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{FILE_BYTES, Manifest, Place, Problem, ReadOptions, read};
+use crate::files;
 use crate::spec::Key;
 
 /// The most files: more than a cluster of ten thousand autoscalers has, each in a file of its own.
@@ -241,12 +242,7 @@ impl Known {
 ///
 /// It cannot be opened or read, is larger than [`FILE_BYTES`], or not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(FILE_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > FILE_BYTES {
-        return Err(io::Error::other(format!("it is larger than {FILE_BYTES} bytes")));
-    }
-    Ok(text)
+    files::read_text(path, FILE_BYTES)
 }
 
 type Listed = BTreeMap<Arc<str>, io::Result<Signature>>;
@@ -302,6 +298,7 @@ fn list(folder: &Path) -> Result<Listed, Problem> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::fs::File;
     use std::os::unix::fs::symlink;
 
     use super::*;

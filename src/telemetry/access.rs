@@ -1,7 +1,5 @@
 //! Who may read the pages: anyone, or who knows the token.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +14,8 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use tokio::time::Instant;
 use tracing::{info, warn};
+
+use crate::files;
 
 /// The largest file that is read: a token is some hundred bytes.
 const FILE_BYTES: u64 = 64 * 1024;
@@ -153,14 +153,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TokenError> {
         path: path.to_owned(),
         problem,
     };
-    let mut text = Vec::new();
-    let file = File::open(path).map_err(|error| problem(error.to_string()))?;
-    file.take(FILE_BYTES + 1)
-        .read_to_end(&mut text)
-        .map_err(|error| problem(error.to_string()))?;
-    if text.len() as u64 > FILE_BYTES {
-        return Err(problem(format!("is larger than {FILE_BYTES} bytes")));
-    }
+    let text = files::read_bytes(path, FILE_BYTES).map_err(|error| problem(error.to_string()))?;
     match text.trim_ascii() {
         b"" => Err(problem("is empty".to_owned())),
         token => Ok(token.to_vec()),

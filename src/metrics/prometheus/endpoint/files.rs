@@ -1,9 +1,8 @@
 //! The files of an endpoint: authorities, our certificate, our secret. Each may be replaced while we run.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::files;
 use crate::settings::sources::{Credentials, Endpoint};
 
 /// The largest file that is read: the system's own list of authorities has a quarter of this.
@@ -75,17 +74,8 @@ fn secret(path: &Path) -> Result<String, FileError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    let problem = |problem: String| FileError {
+    files::read_bytes(path, FILE_BYTES).map_err(|error| FileError {
         path: path.to_owned(),
-        problem,
-    };
-    let mut text = Vec::new();
-    let file = File::open(path).map_err(|error| problem(error.to_string()))?;
-    file.take(FILE_BYTES + 1)
-        .read_to_end(&mut text)
-        .map_err(|error| problem(error.to_string()))?;
-    if text.len() as u64 > FILE_BYTES {
-        return Err(problem(format!("is larger than {FILE_BYTES} bytes")));
-    }
-    Ok(text)
+        problem: error.to_string(),
+    })
 }
