@@ -19,7 +19,7 @@ impl Url {
     ///
     /// # Errors
     /// What is wrong with it, as the end of a sentence that begins with it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let uri: Uri = text.parse().map_err(|_| "is not a URL".to_owned())?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err("does not begin with http:// or https://".to_owned());
@@ -33,7 +33,9 @@ impl Url {
         if text.contains(['?', '#']) {
             return Err("holds a query; such parameters belong in query-parameters".to_owned());
         }
-        if let Some((base, _)) = text.split_once("/api/v1") {
+        // A path through an API server has it in its middle.
+        let base = text.trim_end_matches('/').trim_end_matches("/query");
+        if let Some(base) = base.strip_suffix("/api/v1") {
             return Err(format!("is too long: trimtab adds /api/v1/query itself ({base}?)"));
         }
         Ok(Self(text.trim_end_matches('/').to_owned()))
@@ -64,6 +66,10 @@ mod tests {
             ("http://localhost:9090", "http://localhost:9090"),
             ("https://mimir.example/prometheus/", "https://mimir.example/prometheus"),
             ("http://[::1]:9090/", "http://[::1]:9090"),
+            (
+                "http://[::1]:8001/api/v1/namespaces/m/services/prometheus:9090/proxy/",
+                "http://[::1]:8001/api/v1/namespaces/m/services/prometheus:9090/proxy",
+            ),
         ] {
             assert_eq!(Url::parse(text), Ok(Url(url.into())), "{text}");
         }
