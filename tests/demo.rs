@@ -50,7 +50,7 @@ fn it_begins_with_an_hour_behind_it_and_goes_as_fast_as_it_is_told() {
     let text = String::from_utf8(output.stdout).expect("it prints text");
     let tables: Vec<&str> = text.split("AUTOSCALER").skip(1).collect();
     assert_eq!(tables.len(), 2, "one at the beginning, one at the end:\n{text}");
-    for name in ["api", "batch", "checkout", "reports", "search", "web"] {
+    for name in ["api", "batch", "checkout", "orders", "reports", "search", "web"] {
         let row = tables[0]
             .lines()
             .find(|line| line.starts_with(&format!("shop/{name} ")))
@@ -82,13 +82,23 @@ fn the_cluster_can_be_reached_and_changed_and_a_signal_ends_it_in_order() {
     };
     let autoscalers = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers";
     let (code, list) = ask(&address, "GET", autoscalers, "", "");
-    assert_eq!((code, list["items"].as_array().map(Vec::len)), (200, Some(6)));
+    assert_eq!((code, list["items"].as_array().map(Vec::len)), (200, Some(7)));
     let statuses = list["items"]
         .as_array()
         .into_iter()
         .flatten()
         .map(|item| &item["status"]["conditions"]);
     assert!(statuses.clone().all(|conditions| conditions.is_array()), "{list}");
+    // Its Prometheus is reached as in a real cluster.
+    let proxy = "/api/v1/namespaces/monitoring/services/prometheus:9090/proxy/api/v1/query";
+    let query = format!("{proxy}?query=count(rate(orders_total[1m]))%3E0");
+    let (code, answer) = ask(&address, "GET", &query, "", "");
+    assert_eq!(
+        (code, &answer["data"]["resultType"]),
+        (200, &json!("vector")),
+        "{answer}"
+    );
+    assert!(answer["data"]["result"][0]["value"][1].is_string(), "{answer}");
     // The controller sees an edit at once, not only when its time has come.
     let patch = json!({ "spec": { "minReplicas": 11, "maxReplicas": 11 } }).to_string();
     let path = format!("{autoscalers}/search");

@@ -22,6 +22,7 @@ use super::{Exit, Failure, output, signals};
 use crate::clock::{Clock, SystemClock};
 use crate::controller::Listener;
 use crate::controller::report::PassReport;
+use crate::sim::api::Prometheus;
 use crate::sim::control::{Process, ProcessOptions};
 use crate::sim::pace::Pace;
 use crate::sim::simulated::Simulated;
@@ -64,7 +65,7 @@ pub(super) fn definition() -> Command {
         .about("Show the controller at work on a simulated cluster: no cluster needed")
         .long_about(
             "Show the controller at work on a simulated cluster: no cluster needed.\n\n\
-             The cluster is in memory: six workloads under load, their pods, a metrics server, an API server. The controller is \
+             The cluster is in memory: seven workloads under load, their pods, a metrics server, a Prometheus, an API server. The controller is \
              the one of `trimtab run`. Where standard output is a terminal it shows a live table, else it prints each \
              change of a count as a line. It begins an hour in its own past. Ctrl-C ends it.",
         )
@@ -122,11 +123,13 @@ async fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let past = SignedDuration::try_from(PAST).unwrap_or_default();
     let epoch = SystemClock.now().saturating_sub(past).unwrap_or_default();
     let simulated = Simulated::new(epoch, seed);
+    simulated.api.prometheus.start();
     workloads::deploy(&simulated, seed).map_err(|refusal| anyhow::anyhow!(refusal.message))?;
     let board = Arc::new(Mutex::new(Board::default()));
     let looks_on = board.clone();
     let options = ProcessOptions {
         onlooker: Some(Arc::new(move |spec, decision| looks_on.lock().decided(spec, decision))),
+        prometheus: Some(Arc::new(Prometheus::sources(workloads::metrics()))),
         seed,
         ..ProcessOptions::default()
     };

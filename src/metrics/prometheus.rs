@@ -38,6 +38,7 @@ use crate::promql::Definition;
 use crate::promql::adapter::AdapterRules;
 use crate::settings::sources::Sources;
 use crate::spec::MetricSource;
+pub use endpoint::Carry;
 pub use inspect::Inspection;
 pub use pass::PrometheusPass;
 
@@ -92,9 +93,26 @@ impl Prometheus {
     /// # Errors
     /// An endpoint whose address, certificates or headers cannot be used.
     pub fn new(sources: &Sources, breaker: BreakerSettings, seed: u64) -> Result<Self, EndpointError> {
+        Self::made(sources, breaker, seed, None)
+    }
+
+    /// The same, whose requests `carry` takes in the place of HTTP clients: a simulation's.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn over(sources: &Sources, breaker: BreakerSettings, seed: u64, carry: Carry) -> Result<Self, EndpointError> {
+        Self::made(sources, breaker, seed, Some(carry))
+    }
+
+    fn made(
+        sources: &Sources,
+        breaker: BreakerSettings,
+        seed: u64,
+        carry: Option<Carry>,
+    ) -> Result<Self, EndpointError> {
         let mut servers = BTreeMap::new();
         for (i, (name, settings)) in sources.prometheus.iter().enumerate() {
-            let server = Server::new(name, settings, breaker, seed.wrapping_add(i as u64))?;
+            let server = Server::new(name, settings, breaker, seed.wrapping_add(i as u64), carry.clone())?;
             servers.insert(name.clone(), Arc::new(server));
         }
         let inner = Inner::new(

@@ -8,6 +8,7 @@ mod catalog;
 mod meters;
 mod openapi;
 mod patch;
+mod prometheus;
 mod protobuf;
 mod refusal;
 mod resources;
@@ -37,10 +38,11 @@ use crate::clock::Clock;
 use crate::selector::Selector;
 use crate::wire::protobuf::MEDIA_TYPE;
 pub use meters::{Described, Gauge, Meters, Series};
+pub use prometheus::Prometheus;
 pub use refusal::Refusal;
 pub use resources::{
-    AUTOSCALERS, CONFIG_MAPS, DEPLOYMENTS, EVENTS, LEASES, NAMESPACES, POD_METRICS, PODS, REPLICA_SETS, RESOURCES,
-    Resource, SERVICES, STATEFUL_SETS,
+    AUTOSCALERS, CONFIG_MAPS, DEPLOYMENTS, EVENTS, LEASES, NAMESPACES, POD_METRICS, PODS, REPLICA_SETS,
+    REPLICATION_CONTROLLERS, RESOURCES, Resource, SERVICES, STATEFUL_SETS,
 };
 use selection::Selection;
 pub use store::{Change, Store, seconds};
@@ -59,6 +61,8 @@ pub struct Api {
     pub store: Arc<Store>,
     /// The metrics.
     pub meters: Mutex<Meters>,
+    /// The Prometheus of the cluster, where it was started.
+    pub prometheus: Prometheus,
     clock: Arc<dyn Clock>,
 }
 
@@ -77,6 +81,7 @@ impl Api {
         Arc::new(Self {
             store: Arc::new(Store::new(clock.clone())),
             meters: Mutex::default(),
+            prometheus: Prometheus::default(),
             clock,
         })
     }
@@ -134,6 +139,7 @@ impl Api {
     fn act(&self, asked: Asked) -> Result<Response<AnswerBody>, Refusal> {
         let Asked { method, target, .. } = &asked;
         match target {
+            Target::Prometheus(path) if matches!(*method, Method::GET | Method::POST) => self.proxied(path, &asked),
             Target::Document(path) if method == Method::GET => self.document(path),
             Target::Collection(resource, namespace) => match *method {
                 Method::GET => self.list(resource, namespace.as_deref(), &asked),
@@ -180,6 +186,21 @@ impl Api {
             }
             _ => Err(Refusal::not_allowed()),
         }
+    }
+
+    /// What the cluster's Prometheus says, to whom asks it through the API server.
+    fn proxied(&self, path: &[String], asked: &Asked) -> Result<Response<AnswerBody>, Refusal> {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let mut parameters = asked.parameters.clone();
+        if asked.content_type() == "application/x-www-form-urlencoded" {
+            parameters.extend(Parameters::parse(&String::from_utf8_lossy(&asked.body)));
+        }
+        let answer = self.prometheus.answer(&path, &parameters, self.clock.now());
+        let (code, body) = answer.ok_or_else(|| Refusal::not_found(&SERVICES, "prometheus"))?;
+        Ok(match body {
+            Value::String(text) => response(code, "text/plain", text),
+            body => whole(code, &body),
+        })
     }
 
     fn document(&self, path: &str) -> Result<Response<AnswerBody>, Refusal> {

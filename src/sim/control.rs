@@ -27,8 +27,10 @@ use crate::decide;
 use crate::metrics::custom::CustomMetricsSource;
 use crate::metrics::external::ExternalMetricsSource;
 use crate::metrics::guard::{BreakerSettings, GuardSettings};
+use crate::metrics::prometheus::{Carry, Prometheus};
 use crate::metrics::resource::ResourceMetricsSource;
 use crate::metrics::sources::MetricSources;
+use crate::settings::sources::Sources;
 
 /// Statuses a second that can wait, as by default.
 const STATUS_WRITES_PER_SECOND: f64 = 10.0;
@@ -59,6 +61,8 @@ pub struct ProcessOptions {
     /// Who it is in the election of a leader, and with that in the store of memory; `None`: it always leads, and remembers
     /// nothing of former processes.
     pub elected_as: Option<String>,
+    /// What the cluster's Prometheus answers for; `None`: it is not asked.
+    pub prometheus: Option<Arc<Sources>>,
     /// Is told when a term of leadership begins, before what was stored is read.
     pub term_begins: Option<Arc<dyn Fn() + Send + Sync>>,
 }
@@ -78,6 +82,7 @@ impl Default for ProcessOptions {
             onlooker: None,
             between: None,
             elected_as: None,
+            prometheus: None,
             term_begins: None,
         }
     }
@@ -140,7 +145,7 @@ impl Process {
         });
         let budget = StatusBudget::new(STATUS_WRITES_PER_SECOND, options.controller.sync_period);
         let terms = Terms {
-            sources: sources(&clients, &options),
+            sources: sources(&clients, Some(line.carry()), &options),
             cluster: cluster.clone(),
             clock: clock.clone(),
             recorder,
@@ -189,7 +194,7 @@ impl Process {
 }
 
 /// Where metrics are asked for.
-fn sources(clients: &Clients, options: &ProcessOptions) -> MetricSources {
+fn sources(clients: &Clients, carry: Option<Carry>, options: &ProcessOptions) -> MetricSources {
     let (period, seed) = (options.controller.sync_period, options.seed);
     let guard = GuardSettings {
         breaker: BreakerSettings::for_passes(period),
@@ -200,7 +205,10 @@ fn sources(clients: &Clients, options: &ProcessOptions) -> MetricSources {
         resource: ResourceMetricsSource::new(client(), guard, seed),
         custom: CustomMetricsSource::new(client(), guard, period, seed),
         external: ExternalMetricsSource::new(client(), guard, seed),
-        prometheus: None,
+        prometheus: options.prometheus.as_ref().zip(carry).and_then(|(sources, carry)| {
+            // What could be wrong with them are files, and there are none.
+            Prometheus::over(sources, guard.breaker, seed, carry).ok()
+        }),
     }
 }
 

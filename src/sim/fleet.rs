@@ -1,12 +1,15 @@
 //! What runs in a simulated cluster: the controllers of workloads, their pods, and who measures these.
 //!
-//! Every Deployment that the API has gets its pods here, also one that somebody else made; how they behave is said by its
-//! [`Behaviour`]. Pods belong to their Deployment directly: there are no ReplicaSets between.
+//! Every Deployment, StatefulSet, ReplicaSet and ReplicationController that the API has gets its pods here, also one that
+//! somebody else made; how they behave is said by its [`Behaviour`]. The pods of a Deployment belong to a ReplicaSet of it.
 
 mod behaviour;
 mod measure;
+mod ordered;
+mod owner;
 mod pod;
 mod rollout;
+mod scraped;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,7 +19,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::api::{Api, DEPLOYMENTS, PODS, Refusal, seconds};
+use super::api::{Api, DEPLOYMENTS, PODS, REPLICA_SETS, Refusal, Resource, seconds};
 use super::random::Random;
 use super::time::VirtualClock;
 use crate::clock::Clock;
@@ -24,8 +27,10 @@ use crate::spec::Key;
 pub use behaviour::{Behaviour, WorkloadMetric};
 use measure::Measured;
 pub use measure::{RESOLUTION, WINDOW};
+use owner::{WITH_PODS, hash_label, is_owned, reference};
 use pod::PodLife;
-use rollout::{Counts, plan};
+use rollout::{Plan, fill, plan};
+use scraped::{Counted, Scraped};
 
 /// How often workloads and pods are looked after.
 const TICK: Duration = Duration::from_secs(1);
@@ -41,19 +46,43 @@ pub struct Fleet {
 #[derive(Default)]
 struct State {
     behaviours: BTreeMap<Key, Behaviour>,
-    workloads: BTreeMap<Key, Workload>,
+    workloads: Workloads,
     measured: Measured,
+    scraped: Scraped,
 }
 
-/// One Deployment, as its controller knows it.
+/// By name, and by kind where several have one.
+type Workloads = BTreeMap<(Key, &'static str), Workload>;
+
+/// One workload, as its controller knows it.
 struct Workload {
     behaviour: Behaviour,
     random: Random,
     /// Of the template as it is, and the generation that it was read at.
     template: (i64, u64),
     pods: Vec<PodLife>,
+    /// The templates of its ReplicaSets, the newest last, and how many there were.
+    templates: Vec<u64>,
+    revision: u64,
     /// What waits in its queues.
     queues: BTreeMap<String, f64>,
+    /// What its pods have counted, by their names, while there is a Prometheus.
+    counted: BTreeMap<String, Counted>,
+}
+
+impl Workload {
+    fn new(behaviour: Behaviour, random: Random) -> Self {
+        Self {
+            behaviour,
+            random,
+            template: (0, 0),
+            pods: Vec::new(),
+            templates: Vec::new(),
+            revision: 0,
+            queues: BTreeMap::new(),
+            counted: BTreeMap::new(),
+        }
+    }
 }
 
 impl Fleet {
@@ -67,11 +96,13 @@ impl Fleet {
         }
     }
 
-    /// Says how the pods of a Deployment behave from now on, whether it is there already or not.
+    /// Says how the pods of the workloads of this name behave from now on, whether they are there already or not.
     pub fn behave(&self, key: Key, behaviour: Behaviour) {
         let mut state = self.state.lock();
-        if let Some(workload) = state.workloads.get_mut(&key) {
-            workload.behaviour = behaviour.clone();
+        for ((name, _), workload) in &mut state.workloads {
+            if *name == key {
+                workload.behaviour = behaviour.clone();
+            }
         }
         state.behaviours.insert(key, behaviour);
     }
@@ -89,57 +120,110 @@ impl Fleet {
     /// Brings everything to where it is now.
     pub fn tick(&self) {
         let now = self.clock.elapsed();
-        let (deployments, _) = self.api.store.list(&DEPLOYMENTS, None);
         let mut state = self.state.lock();
         let State {
             behaviours,
             workloads,
             measured,
+            scraped,
         } = &mut *state;
         let mut there = BTreeSet::new();
-        for deployment in &deployments {
-            let key = key_of(deployment);
-            there.insert(key.clone());
-            let workload = workloads.entry(key.clone()).or_insert_with(|| Workload {
-                behaviour: behaviours.get(&key).cloned().unwrap_or_default(),
-                random: Random::named(self.seed, &key.to_string()),
-                template: (0, 0),
-                pods: Vec::new(),
-                queues: BTreeMap::new(),
-            });
-            self.look_after(&key, deployment, workload, now);
+        for resource in WITH_PODS {
+            let (objects, _) = self.api.store.list(resource, None);
+            for object in objects.iter().filter(|object| !is_owned(object)) {
+                let key = key_of(object);
+                let id = (key.clone(), resource.kind);
+                there.insert(id.clone());
+                let workload = workloads.entry(id).or_insert_with(|| {
+                    let behaviour = behaviours.get(&key).cloned().unwrap_or_default();
+                    Workload::new(behaviour, random(self.seed, resource, &key))
+                });
+                self.look_after(resource, &key, object, workload, now);
+            }
         }
-        workloads.retain(|key, workload| {
-            let stays = there.contains(key);
+        workloads.retain(|id, workload| {
+            let stays = there.contains(id);
             if !stays {
-                workload.pods.iter().for_each(|pod| self.remove(key, pod));
+                workload.pods.iter().for_each(|pod| self.remove(&id.0, pod));
+                workload
+                    .templates
+                    .iter()
+                    .for_each(|template| self.remove_replica_set(&id.0, *template));
             }
             stays
         });
         measured.tick(&self.api, &*self.clock, now, workloads);
+        scraped.tick(&self.api, &*self.clock, now, workloads);
     }
 
-    fn look_after(&self, key: &Key, deployment: &Value, workload: &mut Workload, now: Duration) {
-        let generation = deployment["metadata"]["generation"].as_i64().unwrap_or(1);
+    fn look_after(
+        &self,
+        resource: &'static Resource,
+        key: &Key,
+        object: &Value,
+        workload: &mut Workload,
+        now: Duration,
+    ) {
+        let generation = object["metadata"]["generation"].as_i64().unwrap_or(1);
         if workload.template.0 != generation {
-            workload.template = (generation, hash(&deployment["spec"]["template"]));
+            workload.template = (generation, hash(&object["spec"]["template"]));
         }
         self.advance_pods(key, workload, now);
-        let wanted = deployment["spec"]["replicas"].as_u64().unwrap_or(1);
+        let wanted = object["spec"]["replicas"].as_u64().unwrap_or(1);
+        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
         let (_, template) = workload.template;
-        let plan = plan(usize::try_from(wanted).unwrap_or(usize::MAX), &workload.pods, template);
+        let (plan, names) = self.planned(resource, key, object, workload, wanted);
         for at in plan.end {
             workload.pods[at].end(now);
             self.show_end(key, &workload.pods[at]);
         }
-        for _ in 0..plan.create {
-            let name = pod_name(&key.name, template, &mut workload.random);
+        let owner = match resource == &DEPLOYMENTS {
+            true => {
+                self.show_replica_sets(key, object, workload, wanted);
+                self.replica_set_of(key, template)
+                    .map(|set| reference(&REPLICA_SETS, &set))
+            }
+            false => Some(reference(resource, object)),
+        };
+        for number in 0..plan.create {
+            let name = match names.get(number) {
+                Some(name) => name.clone(),
+                None => pod_name(resource, &key.name, template, &mut workload.random),
+            };
             let pod = PodLife::new(name, template, now, &workload.behaviour, &mut workload.random);
-            if self.create(key, deployment, &pod).is_ok() {
+            if let Some(owner) = &owner
+                && self.create(resource, key, object, owner, &pod).is_ok()
+            {
                 workload.pods.push(pod);
             }
         }
-        self.show_status(key, deployment, generation, &Counts::of(&workload.pods, template));
+        if resource == &DEPLOYMENTS {
+            self.show_replica_sets(key, object, workload, wanted);
+        }
+        self.show_status(resource, object, workload);
+    }
+
+    /// What is to be done to its pods, and what new ones are called, where that is not left to chance.
+    fn planned(
+        &self,
+        resource: &'static Resource,
+        key: &Key,
+        object: &Value,
+        workload: &Workload,
+        wanted: usize,
+    ) -> (Plan, Vec<String>) {
+        let (_, template) = workload.template;
+        match resource.kind {
+            "Deployment" => (plan(wanted, &workload.pods, template), Vec::new()),
+            "StatefulSet" => {
+                let parallel = object["spec"]["podManagementPolicy"] == "Parallel";
+                let next = ordered::plan(&key.name, wanted, &workload.pods, template, parallel);
+                let names: Vec<String> = next.create.iter().map(|n| ordered::name(&key.name, *n)).collect();
+                let create = names.len();
+                (Plan { create, end: next.end }, names)
+            }
+            _ => (fill(wanted, &workload.pods), Vec::new()),
+        }
     }
 
     fn advance_pods(&self, key: &Key, workload: &mut Workload, now: Duration) {
@@ -168,14 +252,27 @@ impl Fleet {
         });
     }
 
-    fn create(&self, key: &Key, deployment: &Value, pod: &PodLife) -> Result<(), Refusal> {
-        let template = &deployment["spec"]["template"];
+    fn create(
+        &self,
+        resource: &'static Resource,
+        key: &Key,
+        workload: &Value,
+        owner: &Value,
+        pod: &PodLife,
+    ) -> Result<(), Refusal> {
+        let template = &workload["spec"]["template"];
         let mut labels = template["metadata"]["labels"].clone();
-        labels["pod-template-hash"] = format!("{:08x}", pod.template as u32).into();
+        match resource.kind {
+            "Deployment" => labels["pod-template-hash"] = hash_label(pod.template).into(),
+            "StatefulSet" => {
+                labels["controller-revision-hash"] = format!("{}-{}", key.name, hash_label(pod.template)).into();
+                labels["statefulset.kubernetes.io/pod-name"] = pod.name.as_str().into();
+                labels["apps.kubernetes.io/pod-index"] = pod.name.rsplit('-').next().into();
+            }
+            _ => {}
+        }
         let mut object = json!({
-            "metadata": { "name": pod.name, "namespace": key.namespace, "labels": labels, "ownerReferences": [{
-                "apiVersion": "apps/v1", "kind": "Deployment", "name": key.name, "controller": true,
-                "uid": deployment["metadata"]["uid"] }] },
+            "metadata": { "name": pod.name, "namespace": key.namespace, "labels": labels, "ownerReferences": [owner] },
             "spec": template["spec"],
         });
         object["spec"]["nodeName"] = format!("node-{}", pod.template % 3 + 1).into();
@@ -204,26 +301,6 @@ impl Fleet {
     fn remove(&self, key: &Key, pod: &PodLife) {
         let _ = self.api.store.delete(&PODS, &key.namespace, &pod.name, |_| Ok(()));
     }
-
-    fn show_status(&self, key: &Key, deployment: &Value, generation: i64, counts: &Counts) {
-        let mut status = json!({ "observedGeneration": generation, "replicas": counts.all,
-            "updatedReplicas": counts.updated, "readyReplicas": counts.ready, "availableReplicas": counts.ready });
-        let missing = counts.all.saturating_sub(counts.ready);
-        if missing > 0 {
-            status["unavailableReplicas"] = missing.into();
-        }
-        if deployment["status"] == status {
-            return;
-        }
-        let _ = self
-            .api
-            .store
-            .update(&DEPLOYMENTS, &key.namespace, &key.name, |before| {
-                let mut after = before.clone();
-                after["status"] = status;
-                Ok(after)
-            });
-    }
 }
 
 fn key_of(object: &Value) -> Key {
@@ -235,11 +312,22 @@ fn hash(value: &Value) -> u64 {
     Random::named(0, &value.to_string()).bits()
 }
 
-/// As Kubernetes names pods: the workload, its template, and five letters that no word is made of.
-fn pod_name(workload: &str, template: u64, random: &mut Random) -> String {
+/// As Kubernetes names pods: the workload, a Deployment's template, and five letters that no word is made of.
+fn pod_name(resource: &Resource, workload: &str, template: u64, random: &mut Random) -> String {
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let letters: String = (0..5).map(|_| char::from(*random.pick(LETTERS))).collect();
-    format!("{workload}-{:08x}-{letters}", template as u32)
+    match resource == &DEPLOYMENTS {
+        true => format!("{workload}-{}-{letters}", hash_label(template)),
+        false => format!("{workload}-{letters}"),
+    }
+}
+
+/// Numbers of its own for each workload.
+fn random(seed: u64, resource: &Resource, key: &Key) -> Random {
+    match resource == &DEPLOYMENTS {
+        true => Random::named(seed, &key.to_string()),
+        false => Random::named(seed, &format!("{} {key}", resource.kind)),
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::sim::api::Refusal;
+use crate::promql::definition::DEFAULT_FRESHNESS;
+use crate::promql::{Answers, Definition, Missing, Template};
+use crate::sim::api::{Prometheus, Refusal};
 use crate::sim::fleet::{Behaviour, WorkloadMetric};
 use crate::sim::load::Load;
 use crate::sim::simulated::Simulated;
@@ -20,6 +22,22 @@ struct Scene {
     replicas: i32,
     behaviour: Behaviour,
     autoscaler: Value,
+}
+
+/// What the cluster's Prometheus answers for.
+pub(super) fn metrics() -> Vec<Definition> {
+    let query = r#"sum by (pod) (rate(orders_total{namespace="$namespace",pod=~"$pods",$selector}[1m]))"#;
+    let pod_label = "pod".into();
+    let definition = Template::parse(query).map(|template| Definition {
+        name: "orders_per_second".into(),
+        answers: Answers::Pods { pod_label },
+        endpoint: Prometheus::NAME.into(),
+        template,
+        step: Duration::ZERO,
+        freshness: Some(DEFAULT_FRESHNESS),
+        missing: Missing::Fails,
+    });
+    definition.into_iter().collect()
 }
 
 /// What there is to see of a workload of the demo; empty for others.
@@ -129,6 +147,27 @@ fn scenes(seed: u64) -> Vec<Scene> {
             "metric": { "name": "http_requests_per_second" },
             "target": { "type": "AverageValue", "averageValue": "30" } } }] }),
     };
+    let orders = Load::Walk {
+        seed: seed.wrapping_add(2),
+        low: 10.0,
+        high: 200.0,
+        pace: minutes(15),
+    };
+    let counted = Scene {
+        name: "orders",
+        story: "a counter, asked of Prometheus",
+        replicas: 4,
+        behaviour: Behaviour {
+            metrics: vec![WorkloadMetric::Counter {
+                name: "orders_total".to_owned(),
+                load: orders,
+            }],
+            ..of_cpu(Load::Steady(60.0))
+        },
+        autoscaler: json!({ "minReplicas": 2, "maxReplicas": 15, "metrics": [{ "type": "Pods", "pods": {
+            "metric": { "name": "orders_per_second" },
+            "target": { "type": "AverageValue", "averageValue": "20" } } }] }),
+    };
     let broken = Scene {
         name: "reports",
         story: "one metric that nobody answers",
@@ -147,5 +186,5 @@ fn scenes(seed: u64) -> Vec<Scene> {
         }),
         autoscaler: json!({ "minReplicas": 2, "maxReplicas": 10, "metrics": [cpu(60)] }),
     };
-    vec![wave, spike, ramp, rate, broken, flaps]
+    vec![wave, spike, ramp, rate, counted, broken, flaps]
 }

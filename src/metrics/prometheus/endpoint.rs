@@ -1,5 +1,6 @@
 //! One server that speaks Prometheus' HTTP API: how it is reached, who we are to it, and one bounded question at a time.
 
+mod carried;
 mod failure;
 mod files;
 mod secrets;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use prometheus_http_query::Client;
@@ -24,6 +25,7 @@ use self::secrets::Secrets;
 use super::EndpointError;
 use super::answer::{self, Answer, AnswerError};
 use crate::settings::sources::{self, Credentials};
+pub use carried::Carry;
 pub(super) use failure::{QueryError, QueryFailure};
 
 /// The largest answer, after decompression: 150 000 pods (Kubernetes' own limit) of four containers at 200 bytes.
@@ -58,6 +60,8 @@ pub(super) struct Endpoint {
     link: Mutex<Link>,
     /// It takes no POST.
     by_get: AtomicBool,
+    /// Carries requests in the place of the client.
+    carry: Option<Carry>,
 }
 
 /// A client made from the files as they stood.
@@ -75,7 +79,11 @@ impl Endpoint {
     ///
     /// # Errors
     /// An address, header or file that cannot be used.
-    pub(super) fn new(name: &Arc<str>, settings: &sources::Endpoint) -> Result<Self, EndpointError> {
+    pub(super) fn new(
+        name: &Arc<str>,
+        settings: &sources::Endpoint,
+        carry: Option<Carry>,
+    ) -> Result<Self, EndpointError> {
         // Without a provider of cryptography the HTTP client panics. An error says that there is one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let bad = |message: String| EndpointError {
@@ -101,6 +109,7 @@ impl Endpoint {
             url,
             link: Mutex::new(link),
             by_get: AtomicBool::new(false),
+            carry,
         })
     }
 
@@ -133,7 +142,7 @@ impl Endpoint {
         let client = self.client().await;
         let mut response = None;
         if !self.takes_no_post() {
-            let posted = self.instant(&client, text, at).post_raw().await.map_err(unsent)?;
+            let posted = self.asked(&client, text, at, Method::POST).await?;
             match posted.status() {
                 StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
                     self.by_get.store(true, Ordering::Relaxed);
@@ -143,9 +152,43 @@ impl Endpoint {
         }
         let response = match response {
             Some(response) => response,
-            None => self.instant(&client, text, at).get_raw().await.map_err(unsent)?,
+            None => self.asked(&client, text, at, Method::GET).await?,
         };
         self.read(response, answer::decode).await
+    }
+
+    async fn asked(&self, client: &Client, text: &str, at: Timestamp, method: Method) -> Result<Response, QueryError> {
+        if let Some(carry) = &self.carry {
+            let (at, timeout) = (seconds(at), format!("{}ms", self.settings.timeout.as_millis()));
+            let asked = [("query", text), ("time", &at), ("timeout", &timeout)];
+            return self.carried(carry, method, "query", &asked).await;
+        }
+        let query = self.instant(client, text, at);
+        match method {
+            Method::POST => query.post_raw().await,
+            _ => query.get_raw().await,
+        }
+        .map_err(unsent)
+    }
+
+    async fn carried(
+        &self,
+        carry: &Carry,
+        method: Method,
+        path: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<Response, QueryError> {
+        let more = self.parameters.iter().map(|(name, value)| (*name, value.as_str()));
+        let parameters: Vec<(&str, &str)> = parameters.iter().copied().chain(more).collect();
+        let request = carried::request(method, &self.path(path), &parameters).map_err(unsent)?;
+        carry(request).await.map(Response::from).map_err(unsent)
+    }
+
+    /// The address of what the API has there.
+    fn path(&self, path: &str) -> Url {
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}/api/v1/{path}", url.path().trim_end_matches('/')));
+        url
     }
 
     /// The names of the series that a selector picks among those with samples since `since`.
@@ -158,16 +201,18 @@ impl Endpoint {
     }
 
     async fn listed(&self, selector: &str, since: Timestamp) -> Result<Vec<Arc<str>>, QueryError> {
-        let client = self.client().await;
-        let mut url = self.url.clone();
-        url.set_path(&format!(
-            "{}/api/v1/label/__name__/values",
-            url.path().trim_end_matches('/')
-        ));
-        // prometheus-http-query takes selectors only as values of its own type, and rule files have them as text.
-        let request = client.inner().get(url).query(&self.parameters);
-        let request = request.query(&[("match[]", selector), ("start", &seconds(since))]);
-        let response = request.send().await.map_err(unsent)?;
+        const PATH: &str = "label/__name__/values";
+        let since = seconds(since);
+        let asked = [("match[]", selector), ("start", &since)];
+        let response = match &self.carry {
+            Some(carry) => self.carried(carry, Method::GET, PATH, &asked).await?,
+            None => {
+                // prometheus-http-query takes selectors only as values of its own type, and rule files have them as text.
+                let client = self.client().await;
+                let request = client.inner().get(self.path(PATH)).query(&self.parameters);
+                request.query(&asked).send().await.map_err(unsent)?
+            }
+        };
         self.read(response, |text| answer::decode_values(text, NAMES)).await
     }
 

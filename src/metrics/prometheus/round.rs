@@ -322,7 +322,7 @@ mod tests {
             queries_per_pass: NonZeroU32::new(10).unwrap(),
             queries_in_flight: NonZeroU32::MIN,
         };
-        let server = Server::new(&"main".into(), &endpoint, BreakerSettings::default(), 1).unwrap();
+        let server = Server::new(&"main".into(), &endpoint, BreakerSettings::default(), 1, None).unwrap();
         let now = Timestamp::from_second(1_767_600_000).unwrap();
         let sender = Sender {
             server: Arc::new(server),

@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tracing::{info, warn};
 
 use super::answer::Answer;
-use super::endpoint::{Endpoint, GET_BYTES, QueryError, QueryFailure};
+use super::endpoint::{Carry, Endpoint, GET_BYTES, QueryError, QueryFailure};
 use super::memory::{AskKey, Memory};
 use super::{EndpointError, EndpointHealth};
 use crate::metrics::failure::{SourceError, SourceName};
@@ -45,6 +45,7 @@ impl Server {
         settings: &sources::Endpoint,
         breaker: BreakerSettings,
         seed: u64,
+        carry: Option<Carry>,
     ) -> Result<Self, EndpointError> {
         let guard = GuardSettings {
             time: settings.timeout,
@@ -55,7 +56,7 @@ impl Server {
             name: name.clone(),
             memory: Mutex::default(),
             budget: settings.queries_per_pass.get() as usize,
-            endpoint: Endpoint::new(name, settings)?,
+            endpoint: Endpoint::new(name, settings, carry)?,
             guard: Guard::new(SourceName::Prometheus(name.clone()), guard, seed),
             told: Mutex::default(),
         })

@@ -1,5 +1,6 @@
 //! What a request is about: its path and its parameters.
 
+use super::prometheus;
 use super::refusal::Refusal;
 use super::resources::{Resource, find};
 
@@ -20,6 +21,8 @@ pub(super) enum Target {
         object: String,
         metric: String,
     },
+    /// A path below the address of the cluster's Prometheus.
+    Prometheus(Vec<String>),
     /// A metric of nothing in the cluster.
     External { namespace: String, metric: String },
 }
@@ -74,6 +77,18 @@ impl Target {
                 namespace: text(namespace),
                 metric: text(metric),
             }),
+            [
+                "api",
+                "v1",
+                "namespaces",
+                prometheus::NAMESPACE,
+                "services",
+                service,
+                "proxy",
+                rest @ ..,
+            ] if prometheus::SERVICES.contains(service) => {
+                Ok(Self::Prometheus(rest.iter().copied().map(str::to_owned).collect()))
+            }
             ["api", version, rest @ ..] if !rest.is_empty() => in_group("", version, rest),
             ["apis", group, version, rest @ ..] if !rest.is_empty() => in_group(group, version, rest),
             _ => Ok(Self::Document(format!("/{}", parts.join("/")))),
@@ -141,6 +156,16 @@ impl Parameters {
             .iter()
             .find(|(given, _)| given == name)
             .map_or("", |(_, value)| value)
+    }
+
+    /// All values of a parameter that may be given several times.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let given = self.0.iter().filter(move |(given, _)| given == name);
+        given.map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn extend(&mut self, more: Self) {
+        self.0.extend(more.0);
     }
 
     pub(super) fn is_true(&self, name: &str) -> bool {

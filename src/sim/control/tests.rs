@@ -1,5 +1,6 @@
 //! The real controller on a simulated cluster, for a virtual hour.
 
+mod prometheus;
 mod sharded;
 
 use serde_json::json;

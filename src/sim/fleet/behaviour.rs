@@ -47,7 +47,8 @@ impl Default for Behaviour {
     }
 }
 
-/// A metric that an adapter gives for a workload.
+/// A metric of a workload beside CPU and memory: an adapter gives it, and where the cluster has a Prometheus, that has it
+/// under the same name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum WorkloadMetric {
     /// Of each pod: the load over all pods, shared among those that are ready.
@@ -73,6 +74,14 @@ pub enum WorkloadMetric {
         arrivals: Load,
         /// What each ready pod works off, a second.
         served_by_pod: f64,
+    },
+    /// Of each pod, for Prometheus alone: how much of the load it has served since it started, which only grows until the
+    /// pod is started again.
+    Counter {
+        /// Its name.
+        name: String,
+        /// The load of all pods, a second.
+        load: Load,
     },
 }
 

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::behaviour::WorkloadMetric;
-use super::{Fleet, Workload};
+use super::{Fleet, Workload, Workloads};
 use crate::clock::Clock;
 use crate::sim::api::{Api, Described, Gauge, PODS, Series, seconds};
 use crate::spec::Key;
@@ -41,29 +41,23 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    pub(super) fn tick(
-        &mut self,
-        api: &Api,
-        clock: &dyn Clock,
-        now: Duration,
-        workloads: &mut BTreeMap<Key, Workload>,
-    ) {
+    pub(super) fn tick(&mut self, api: &Api, clock: &dyn Clock, now: Duration, workloads: &mut Workloads) {
         let at = clock.now().saturating_sub(AGE).unwrap_or_default();
         self.work_off(now, workloads);
-        if is_due(&mut self.usages, METRICS_SERVER_FIRST, now) {
+        if is_due(&mut self.usages, METRICS_SERVER_FIRST, RESOLUTION, now) {
             let usages = workloads
                 .iter_mut()
-                .flat_map(|(key, workload)| usages(api, key, workload, now, at));
+                .flat_map(|((key, _), workload)| usages(api, key, workload, now, at));
             let usages: Vec<Value> = usages.collect();
             api.meters.lock().set_pods(usages);
         }
-        if is_due(&mut self.metrics, ADAPTER_FIRST, now) {
+        if is_due(&mut self.metrics, ADAPTER_FIRST, RESOLUTION, now) {
             publish(api, now, at, workloads);
         }
     }
 
     /// Moves what waits in queues.
-    fn work_off(&mut self, now: Duration, workloads: &mut BTreeMap<Key, Workload>) {
+    fn work_off(&mut self, now: Duration, workloads: &mut Workloads) {
         let passed = now.saturating_sub(self.queues_at).as_secs_f64();
         self.queues_at = now;
         for workload in workloads.values_mut() {
@@ -84,17 +78,17 @@ impl Measured {
 }
 
 /// Whether it is time for the next look.
-fn is_due(looks: &mut Option<u64>, first: Duration, now: Duration) -> bool {
+pub(super) fn is_due(looks: &mut Option<u64>, first: Duration, every: Duration, now: Duration) -> bool {
     let Some(since) = now.checked_sub(first) else {
         return false;
     };
-    let number = Some(since.as_secs() / RESOLUTION.as_secs());
+    let number = Some(since.as_secs() / every.as_secs().max(1));
     let due = *looks != number;
     *looks = number;
     due
 }
 
-fn ready(workload: &Workload) -> usize {
+pub(super) fn ready(workload: &Workload) -> usize {
     workload.pods.iter().filter(|pod| pod.is_ready()).count()
 }
 
@@ -146,7 +140,7 @@ fn usages(api: &Api, key: &Key, workload: &mut Workload, now: Duration, at: Time
 }
 
 /// Gives the adapter's values to the API.
-fn publish(api: &Api, now: Duration, at: Timestamp, workloads: &BTreeMap<Key, Workload>) {
+fn publish(api: &Api, now: Duration, at: Timestamp, workloads: &Workloads) {
     let gauge = |value: f64| Gauge {
         value: format!("{}m", (value * 1000.0).round() as i64),
         at,
@@ -158,7 +152,7 @@ fn publish(api: &Api, now: Duration, at: Timestamp, workloads: &BTreeMap<Key, Wo
     };
     let mut custom: BTreeMap<&str, Vec<(Described, Gauge)>> = BTreeMap::new();
     let mut external: BTreeMap<(&str, &str), Vec<Series>> = BTreeMap::new();
-    for (key, workload) in workloads {
+    for ((key, _), workload) in workloads {
         let ready = ready(workload);
         for metric in &workload.behaviour.metrics {
             match metric {
@@ -178,6 +172,8 @@ fn publish(api: &Api, now: Duration, at: Timestamp, workloads: &BTreeMap<Key, Wo
                     let series = external.entry((&key.namespace, name)).or_default();
                     series.push((labels, gauge(waits.floor())));
                 }
+                // Only Prometheus makes something of it.
+                WorkloadMetric::Counter { .. } => {}
             }
         }
     }
@@ -193,6 +189,8 @@ fn publish(api: &Api, now: Duration, at: Timestamp, workloads: &BTreeMap<Key, Wo
 impl Fleet {
     /// How many pods of a workload are ready.
     pub fn ready(&self, key: &Key) -> usize {
-        self.state.lock().workloads.get(key).map_or(0, ready)
+        let state = self.state.lock();
+        let of_name = state.workloads.iter().filter(|((name, _), _)| name == key);
+        of_name.map(|(_, workload)| ready(workload)).sum()
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct PodLife {
     ready_at: Duration,
     fails_at: Option<Duration>,
     pub(super) ends_at: Option<Duration>,
-    restarts: u32,
+    pub(super) restarts: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,25 +20,9 @@ pub(super) fn plan(wanted: usize, pods: &[PodLife], template: u64) -> Plan {
             .map(|(at, _)| at)
             .collect::<Vec<_>>()
     };
-    let (mut new, mut old) = (living(true), living(false));
-    let surplus = |pods_of: &mut Vec<usize>, keep: usize| {
-        // Those that serve least are ended first: not ready, then the youngest.
-        pods_of.sort_by_key(|at| {
-            let pod = &pods[*at];
-            let stage = match pod.stage {
-                Stage::Ready(_) => 0,
-                Stage::Starting(_) => 1,
-                Stage::Pending => 2,
-            };
-            (stage, pod.created)
-        });
-        pods_of.split_off(keep.min(pods_of.len()))
-    };
+    let (new, mut old) = (living(true), living(false));
     if old.is_empty() {
-        return Plan {
-            create: wanted.saturating_sub(new.len()),
-            end: surplus(&mut new, wanted),
-        };
+        return towards(wanted, pods, new);
     }
     let (surge, missing) = (wanted.div_ceil(4), wanted / 4);
     let ready = new.iter().chain(&old).filter(|at| pods[**at].is_ready()).count();
@@ -50,8 +34,35 @@ pub(super) fn plan(wanted: usize, pods: &[PodLife], template: u64) -> Plan {
         create: wanted
             .saturating_sub(new.len())
             .min((wanted + surge).saturating_sub(all)),
-        end: surplus(&mut old, keep),
+        end: surplus(pods, &mut old, keep),
     }
+}
+
+/// Towards `wanted` pods of whatever template.
+pub(super) fn fill(wanted: usize, pods: &[PodLife]) -> Plan {
+    let living = (0..pods.len()).filter(|at| !pods[*at].is_ending());
+    towards(wanted, pods, living.collect())
+}
+
+fn towards(wanted: usize, pods: &[PodLife], mut living: Vec<usize>) -> Plan {
+    Plan {
+        create: wanted.saturating_sub(living.len()),
+        end: surplus(pods, &mut living, wanted),
+    }
+}
+
+/// Those that serve least are ended first: not ready, then the youngest.
+fn surplus(pods: &[PodLife], of: &mut Vec<usize>, keep: usize) -> Vec<usize> {
+    of.sort_by_key(|at| {
+        let pod = &pods[*at];
+        let stage = match pod.stage {
+            Stage::Ready(_) => 0,
+            Stage::Starting(_) => 1,
+            Stage::Pending => 2,
+        };
+        (stage, pod.created)
+    });
+    of.split_off(keep.min(of.len()))
 }
 
 /// How many pods there are.
@@ -67,10 +78,22 @@ impl Counts {
     pub(super) fn of(pods: &[PodLife], template: u64) -> Self {
         let mut counts = Self::default();
         for pod in pods.iter().filter(|pod| !pod.is_ending()) {
-            counts.all += 1;
-            counts.updated += usize::from(pod.template == template);
-            counts.ready += usize::from(pod.is_ready());
+            counts.add(pod, pod.template == template);
         }
         counts
+    }
+
+    /// Of the pods of one template alone.
+    pub(super) fn of_template(pods: &[PodLife], template: u64) -> Self {
+        let mut counts = Self::default();
+        let of_template = |pod: &&PodLife| !pod.is_ending() && pod.template == template;
+        pods.iter().filter(of_template).for_each(|pod| counts.add(pod, true));
+        counts
+    }
+
+    fn add(&mut self, pod: &PodLife, updated: bool) {
+        self.all += 1;
+        self.updated += usize::from(updated);
+        self.ready += usize::from(pod.is_ready());
     }
 }

@@ -1,5 +1,7 @@
 //! Workloads and their pods, in virtual time.
 
+mod kinds;
+
 use tokio::time::sleep;
 
 use super::*;

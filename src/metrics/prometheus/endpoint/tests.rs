@@ -20,7 +20,7 @@ fn settings(url: &str) -> sources::Endpoint {
 }
 
 fn endpoint(settings: &sources::Endpoint) -> Endpoint {
-    Endpoint::new(&"main".into(), settings)
+    Endpoint::new(&"main".into(), settings, None)
         .map_err(|error| error.to_string())
         .unwrap()
 }
@@ -214,7 +214,7 @@ fn settings_that_cannot_be_used_are_named() {
     let problem = |change: &dyn Fn(&mut sources::Endpoint)| {
         let mut settings = settings("http://prometheus:9090");
         change(&mut settings);
-        Endpoint::new(&"main".into(), &settings)
+        Endpoint::new(&"main".into(), &settings, None)
             .err()
             .map(|error| error.to_string())
     };

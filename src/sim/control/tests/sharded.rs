@@ -98,7 +98,7 @@ impl Maker for Parts {
         });
         let controller = Controller::new(
             self.cluster.clone(),
-            sources(clients, &self.options),
+            sources(clients, None, &self.options),
             self.options.controller.clone(),
             self.clock.clone(),
             hand,
