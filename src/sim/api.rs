@@ -5,6 +5,7 @@
 
 mod admit;
 mod catalog;
+mod lists;
 mod meters;
 mod openapi;
 mod patch;
@@ -274,16 +275,16 @@ impl Api {
             true => Page::whole(self.meters.lock().list_pods(&selection)),
             false => self.page(resource, namespace, &selection, parameters)?,
         };
-        let document = match asked.wants_table() {
-            true => {
-                let mut table = table::of(resource, &page.items, self.clock.now());
-                table["metadata"] = page.metadata;
-                table
-            }
-            false => json!({ "kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),
-                "metadata": page.metadata, "items": page.items.iter().map(|item| untyped(item)).collect::<Vec<_>>() }),
-        };
-        Ok(whole(StatusCode::OK, &document))
+        if asked.wants_table() {
+            let mut table = table::of(resource, &page.items, self.clock.now());
+            table["metadata"] = page.metadata;
+            return Ok(whole(StatusCode::OK, &table));
+        }
+        Ok(response(
+            StatusCode::OK,
+            "application/json",
+            lists::text(resource, &page.metadata, &page.items),
+        ))
     }
 
     /// A page of a list: all pages of one list are of the same version.
@@ -385,16 +386,6 @@ impl Asked {
         let first = accept.and_then(|accept| accept.split(',').next()).unwrap_or_default();
         first.contains("as=Table") && first.contains("v=v1")
     }
-}
-
-/// An item of a list, whose kind the list has said.
-fn untyped(object: &Value) -> Value {
-    let mut object = object.clone();
-    if let Some(fields) = object.as_object_mut() {
-        fields.remove("kind");
-        fields.remove("apiVersion");
-    }
-    object
 }
 
 fn bad_token() -> Refusal {

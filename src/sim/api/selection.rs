@@ -88,6 +88,9 @@ impl Selection {
     }
 
     fn picks_labels(&self, labels: &Value) -> bool {
+        if self.labels.is_everything() {
+            return true;
+        }
         let pairs = labels.as_object().into_iter().flatten();
         let pairs: Vec<(std::sync::Arc<str>, std::sync::Arc<str>)> = pairs
             .map(|(key, value)| (key.as_str().into(), value.as_str().unwrap_or_default().into()))

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::lists;
 use super::refusal::Refusal;
 use super::resources::Resource;
 use super::selection::Selection;
@@ -106,8 +107,7 @@ impl Watching {
         if with_end {
             let mut end = self.bookmark_object();
             end["metadata"]["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
-            self.first
-                .push_back(line(&json!({ "type": "BOOKMARK", "object": end })));
+            self.first.push_back(lists::line("BOOKMARK", &end).into());
         }
     }
 
@@ -137,7 +137,7 @@ impl Watching {
                 }
                 Err(refusal) => {
                     self.over = true;
-                    return Some(line(&json!({ "type": "ERROR", "object": refusal.status() })));
+                    return Some(lists::line("ERROR", &refusal.status()).into());
                 }
             }
             if !self.first.is_empty() {
@@ -153,7 +153,7 @@ impl Watching {
                         return None;
                     }
                     self.bookmark = Some(Instant::now() + BOOKMARKS);
-                    return Some(line(&json!({ "type": "BOOKMARK", "object": self.bookmark_object() })));
+                    return Some(lists::line("BOOKMARK", &self.bookmark_object()).into());
                 }
             }
         }
@@ -171,21 +171,15 @@ impl Watching {
     }
 
     fn line(&self, kind: &str, object: &Arc<Value>) -> Bytes {
-        let event = if self.as_table {
+        if self.as_table {
             let table = table::of(self.resource, std::slice::from_ref(object), self.store.now());
-            json!({ "type": kind, "object": table })
-        } else {
-            json!({ "type": kind, "object": **object })
-        };
-        line(&event)
+            return lists::line(kind, &table).into();
+        }
+        lists::line(kind, object).into()
     }
 
     fn bookmark_object(&self) -> Value {
         json!({ "kind": self.resource.kind, "apiVersion": self.resource.api_version(),
             "metadata": { "resourceVersion": self.position.to_string() } })
     }
-}
-
-fn line(event: &Value) -> Bytes {
-    Bytes::from(format!("{event}\n"))
 }
