@@ -49,6 +49,16 @@ struct State {
     workloads: Workloads,
     measured: Measured,
     scraped: Scraped,
+    rest: Rest,
+}
+
+/// Until when there is nothing to do: most seconds of a day nothing happens.
+#[derive(Default)]
+struct Rest {
+    /// The last change of workloads and pods that was seen.
+    seen: Option<u64>,
+    /// When the next pod moves on by itself.
+    until: Option<Duration>,
 }
 
 /// By name, and by kind where several have one.
@@ -107,6 +117,11 @@ impl Fleet {
         state.behaviours.insert(key, behaviour);
     }
 
+    /// Forgets how the pods of a workload behave that is gone and will not come again.
+    pub fn forget(&self, key: &Key) {
+        self.state.lock().behaviours.remove(key);
+    }
+
     /// Looks after all workloads, once a second, until it is dropped.
     pub async fn run(&self) {
         let mut next = Instant::now();
@@ -121,12 +136,31 @@ impl Fleet {
     pub fn tick(&self) {
         let now = self.clock.elapsed();
         let mut state = self.state.lock();
+        let kinds = WITH_PODS.into_iter().chain([&PODS]);
+        let last = kinds.map(|resource| self.api.store.last_change(resource)).max();
+        let rest = &mut state.rest;
+        // What this tick writes itself is looked at by the next one.
+        let changed = std::mem::replace(&mut rest.seen, last) != last;
+        if changed || rest.until.is_some_and(|until| until <= now) {
+            self.look_after_all(&mut state, now);
+        }
         let State {
-            behaviours,
             workloads,
             measured,
             scraped,
+            ..
         } = &mut *state;
+        measured.tick(&self.api, &*self.clock, now, workloads);
+        scraped.tick(&self.api, &*self.clock, now, workloads);
+    }
+
+    fn look_after_all(&self, state: &mut State, now: Duration) {
+        let State {
+            behaviours,
+            workloads,
+            rest,
+            ..
+        } = state;
         let mut there = BTreeSet::new();
         for resource in WITH_PODS {
             let (objects, _) = self.api.store.list(resource, None);
@@ -152,8 +186,8 @@ impl Fleet {
             }
             stays
         });
-        measured.tick(&self.api, &*self.clock, now, workloads);
-        scraped.tick(&self.api, &*self.clock, now, workloads);
+        let pods = workloads.values().flat_map(|workload| &workload.pods);
+        rest.until = pods.filter_map(PodLife::moves_at).min();
     }
 
     fn look_after(

@@ -37,6 +37,8 @@ struct Collection {
     changes: VecDeque<Change>,
     /// What came before is not known any more.
     forgotten: u64,
+    /// The version of the last change.
+    last: u64,
 }
 
 struct State {
@@ -95,6 +97,11 @@ impl Store {
     /// The newest version.
     pub fn newest(&self) -> u64 {
         self.state.lock().version
+    }
+
+    /// The version that the last change of a resource made.
+    pub fn last_change(&self, resource: &'static Resource) -> u64 {
+        self.state.lock().collections[key(resource)].last
     }
 
     /// One object.
@@ -174,12 +181,24 @@ impl Store {
 
     /// Forgets all changes so far, as etcd does when it is compacted: watches and lists that build on them get 410.
     pub fn compact(&self) {
+        self.forget_until(self.newest());
+    }
+
+    /// Forgets the changes up to `version`.
+    pub fn forget_until(&self, version: u64) {
         let mut state = self.state.lock();
-        let version = state.version;
         for collection in state.collections.values_mut() {
-            collection.changes.clear();
-            collection.forgotten = version;
+            let old = collection.changes.partition_point(|change| change.version <= version);
+            collection.changes.drain(..old);
+            collection.forgotten = collection.forgotten.max(version);
         }
+    }
+
+    /// How many objects and changes there are.
+    pub fn held(&self) -> usize {
+        let state = self.state.lock();
+        let of = |collection: &Collection| collection.objects.len() + collection.changes.len();
+        state.collections.values().map(of).sum()
     }
 
     /// Makes an object; gives it uid, version and times.
@@ -291,6 +310,7 @@ impl State {
         self.version += 1;
         let version = self.version;
         let collection = self.collections.entry(key(resource)).or_default();
+        collection.last = version;
         let before = collection.objects.get(&place).cloned();
         let stamped = |mut object: Value| {
             object["metadata"]["resourceVersion"] = version.to_string().into();

@@ -74,6 +74,16 @@ impl PodLife {
         self.ends_at.get_or_insert(now + ENDS_AFTER);
     }
 
+    /// When it moves on next by itself; `None`: never.
+    pub(super) fn moves_at(&self) -> Option<Duration> {
+        let next = match self.stage {
+            Stage::Pending => self.runs_at,
+            Stage::Starting(_) => Some(self.ready_at),
+            Stage::Ready(_) => self.fails_at,
+        };
+        next.into_iter().chain(self.ends_at).min()
+    }
+
     /// Moves on to where it is at `now`; gives whether its object looks otherwise since.
     pub(super) fn advance(&mut self, now: Duration, behaviour: &Behaviour, random: &mut Random) -> bool {
         let stage = match self.stage {
