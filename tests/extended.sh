@@ -24,12 +24,24 @@ handover() { recorded handover handover "${KILLS:-100}" "${STOPS:-100}"; }
 about_soak_cluster="1,000 autoscalers for MINUTES (20) on a real kube-apiserver with flapping APIs: nothing grows"
 soak_cluster() { recorded soak soak M; }
 
+about_soak_simulation="2,000 virtual days (after -- another number) of the simulated cluster in one process: nothing grows"
+soak_simulation() {
+  local figures; figures=$(mktemp)
+  cargo test --quiet --release --test soak -- "${rest[0]:-2000}" "$figures"
+  kept soak days "$figures"
+}
+
 # recorded PAGE COMMAND ARGUMENT...: runs one of benches/cluster and puts its figures into docs/PAGE.md.
 recorded() {
-  local page=docs/$1.md figures; figures=$(mktemp)
+  local figures; figures=$(mktemp)
   RECORD=$figures "benches/cluster/${@:2}"
-  sed -i -e "/<!-- figures -->/,/<!-- end -->/{/<!-- figures -->/r $figures" -e '/<!--/!d}' "$page"
-  rm -f "$figures"
+  kept "$1" figures "$figures"
+}
+
+# kept PAGE MARK FILE: puts the file between <!-- MARK --> and <!-- end --> in docs/PAGE.md.
+kept() {
+  sed -i -e "/<!-- $2 -->/,/<!-- end -->/{/<!-- $2 -->/r $3" -e '/<!--/!d}' "docs/$1.md"
+  rm -f "$3"
 }
 
 about_kills="windows over a SIGKILL at every moment around passes, saves and writes, in virtual time"

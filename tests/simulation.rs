@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{env, fs, thread};
 
+use trimtab::sim::trial::days::Days;
 use trimtab::sim::trial::{Asking, Event, Mutation, Plan, Point, What, run, shrink};
 
 /// Plans that found something once, as small as they could be made.
@@ -131,6 +132,17 @@ fn a_seed_gives_the_same_hour_each_time() {
     for plan in [with(1), with(2)].into_iter().flatten() {
         assert_eq!(run(&plan, None), run(&plan, None), "seed {}", plan.seed);
     }
+}
+
+/// `tests/run --extended soak-simulation` does this for thousands of days, and looks at memory too.
+#[test]
+fn hours_in_the_life_of_one_process_leave_no_task_behind() {
+    let mut days = Days::new(1);
+    let (warm, then) = (days.hours(4), days.hours(8));
+    assert!(then.tasks <= warm.tasks + 2, "{warm:?}, then {then:?}");
+    // It was a life: decisions, changes of the leader, workloads that came.
+    assert!(then.syncs > 1_000 && then.scales > 0 && then.newcomers >= 8, "{then:?}");
+    assert!(then.terms >= 2 && then.panics == 0, "{then:?}");
 }
 
 /// Known bugs, what the judge has to say of each, and a seed whose workloads show it.

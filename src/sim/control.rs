@@ -63,6 +63,8 @@ pub struct ProcessOptions {
     pub elected_as: Option<String>,
     /// What the cluster's Prometheus answers for; `None`: it is not asked.
     pub prometheus: Option<Arc<Sources>>,
+    /// How long the Lease lasts, for how long it may go without a renewal, and the time between two: some seconds, as by default.
+    pub lease_times: (Duration, Duration, Duration),
     /// Is told when a term of leadership begins, before what was stored is read.
     pub term_begins: Option<Arc<dyn Fn() + Send + Sync>>,
 }
@@ -83,6 +85,7 @@ impl Default for ProcessOptions {
             between: None,
             elected_as: None,
             prometheus: None,
+            lease_times: (Duration::from_secs(10), Duration::from_secs(7), Duration::from_secs(2)),
             term_begins: None,
         }
     }
@@ -129,9 +132,11 @@ impl Process {
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
         let mut tasks = Vec::new();
         let election = options.elected_as.as_ref().map(|identity| {
+            let (lease_duration, renew_deadline, retry_period) = options.lease_times;
             let settings = LeaseSettings {
-                lease_duration: Duration::from_secs(10),
-                renew_deadline: Duration::from_secs(7),
+                lease_duration,
+                renew_deadline,
+                retry_period,
                 ..LeaseSettings::new(LEASE_NAMESPACE, LEASE, identity)
             };
             let (lease, leadership) = Lease::new(clients.leases.clone(), settings, clock.clone());

@@ -3,8 +3,11 @@
 //! A seed gives a [`Plan`]: workloads, their loads, and what goes wrong when. The real controller runs through it; the judge
 //! looks at what reaches the API. The same seed gives the same hour, so that what fails once fails again.
 
+pub mod days;
+
 mod judge;
 mod mutation;
+mod others;
 mod plan;
 mod storm;
 
@@ -14,7 +17,6 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use parking_lot::Mutex;
-use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -159,8 +161,9 @@ impl<'p> Trial<'p> {
         let (kill, kills) = mpsc::unbounded_channel();
         let weather = Weather {
             seed: plan.seed,
+            calm: CALM,
             clock: simulated.clock.clone(),
-            judge: judge.clone(),
+            judge: Some(judge.clone()),
             mutation,
             kills: kill,
         };
@@ -348,19 +351,12 @@ impl<'p> Trial<'p> {
                 }
             }
             What::Compacted => self.simulated.api.store.compact(),
-            What::Scaled(workload, count) => {
-                self.edit(workload, &DEPLOYMENTS, |object| {
-                    object["spec"]["replicas"] = count.into();
-                });
-            }
-            What::RolledOut(workload) => self.edit(workload, &DEPLOYMENTS, |object| {
-                object["spec"]["template"]["metadata"]["annotations"]["restarted"] = "now".into();
-            }),
+            What::Scaled(workload, count) => others::scale(&self.simulated, &self.plan.workloads[workload].key, count),
+            What::RolledOut(workload) => others::roll_out(&self.simulated, &self.plan.workloads[workload].key, "now"),
             What::MaxEdited(workload, max) => {
-                self.edit(workload, &AUTOSCALERS, |object| {
-                    object["spec"]["maxReplicas"] = max.into();
-                });
-                self.show_spec(&self.plan.workloads[workload]);
+                let planned = &self.plan.workloads[workload];
+                others::set_max(&self.simulated, &planned.key, max);
+                self.show_spec(planned);
             }
             What::NamespaceDeleted(workload, down) => {
                 let namespace = &self.plan.workloads[workload].key.namespace;
@@ -375,23 +371,6 @@ impl<'p> Trial<'p> {
             }
             // The storm does all others.
             _ => {}
-        }
-    }
-
-    /// What is deleted meanwhile is not edited.
-    fn edit(&self, workload: usize, resource: &'static super::api::Resource, edit: impl Fn(&mut Value)) {
-        let key = &self.plan.workloads[workload].key;
-        let edited = |before: &Value| {
-            let mut after = before.clone();
-            edit(&mut after);
-            Ok(after)
-        };
-        let store = &self.simulated.api.store;
-        let edited = store.update(resource, &key.namespace, &key.name, edited);
-        if let Err(refusal) = edited
-            && refusal.code != 404
-        {
-            panic!("seed {}: {}", self.plan.seed, refusal.message);
         }
     }
 

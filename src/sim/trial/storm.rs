@@ -23,7 +23,7 @@ use tokio::time::sleep;
 
 use super::Mutation;
 use super::judge::{Judge, ScaleWrite, Source};
-use super::plan::{Asking, CALM, Event, Point, What};
+use super::plan::{Asking, Event, Point, What};
 use crate::clock::Clock;
 use crate::sim::api::{AnswerBody, Api, DEPLOYMENTS, LEASES, seconds};
 use crate::sim::control::{LEASE, LEASE_NAMESPACE};
@@ -39,10 +39,12 @@ const VERSIONS_KEPT_FOR: Duration = Duration::from_secs(61);
 pub(super) struct Storm {
     seed: u64,
     /// The events that meet this process, in the order of time.
-    events: Vec<Event>,
+    events: Mutex<Arc<[Event]>>,
+    /// From then on nothing waits for a point in what the process does any more.
+    calm: Duration,
     process: usize,
     clock: Arc<VirtualClock>,
-    judge: Arc<Judge>,
+    judge: Option<Arc<Judge>>,
     mutation: Option<Mutation>,
     /// Metrics as they were when they stopped moving.
     old_answers: Mutex<FxHashMap<String, Bytes>>,
@@ -68,8 +70,10 @@ enum Class {
 #[derive(Clone)]
 pub(super) struct Weather {
     pub(super) seed: u64,
+    pub(super) calm: Duration,
     pub(super) clock: Arc<VirtualClock>,
-    pub(super) judge: Arc<Judge>,
+    /// `None`: nobody judges.
+    pub(super) judge: Option<Arc<Judge>>,
     pub(super) mutation: Option<Mutation>,
     pub(super) kills: mpsc::UnboundedSender<(usize, Duration)>,
 }
@@ -77,9 +81,9 @@ pub(super) struct Weather {
 impl Storm {
     /// The storm around one process.
     pub(super) fn new(weather: Weather, events: &[Event], process: usize) -> Arc<Self> {
-        let meets = |event: &&Event| event.process.is_none_or(|met| met == process);
         let Weather {
             seed,
+            calm,
             clock,
             judge,
             mutation,
@@ -87,7 +91,8 @@ impl Storm {
         } = weather;
         Arc::new(Self {
             seed,
-            events: events.iter().filter(meets).cloned().collect(),
+            events: Mutex::new(meeting(events, process)),
+            calm,
             process,
             clock,
             judge,
@@ -100,11 +105,22 @@ impl Storm {
         })
     }
 
+    /// From now on these events meet it, in the place of all others; watches that are there already have those of their beginning.
+    pub(super) fn turns(&self, events: &[Event]) {
+        let events = meeting(events, self.process);
+        self.done.lock().retain(|at| events.iter().any(|event| event.at == *at));
+        *self.events.lock() = events;
+    }
+
+    fn events(&self) -> Arc<[Event]> {
+        self.events.lock().clone()
+    }
+
     /// What meets a request of this name now. By its name and time, and not by how many there were before, so that the
     /// order of what happens at the same time plays no part; and by when the event begins, so that others can be left out.
-    fn met(&self, name: &str) -> Vec<&What> {
+    fn met<'e>(&self, events: &'e [Event], name: &str) -> Vec<&'e What> {
         let now = self.clock.elapsed();
-        let met = self.events.iter().filter(|event| {
+        let met = events.iter().filter(|event| {
             let lasts = event.at <= now && now < event.at + event.lasts;
             let drawn = || format!("{} {} {name} {}", event.at.as_millis(), self.process, now.as_millis());
             lasts && Random::named(self.seed, &drawn()).chance(event.share)
@@ -123,11 +139,12 @@ impl Storm {
         {
             return Ok(answer);
         }
-        self.judge.asked(self.process, &request);
+        self.tell(|judge| judge.asked(self.process, &request));
         let name = format!("{} {path}", request.method());
-        let met = self.met(&name);
+        let events = self.events();
+        let met = self.met(&events, &name);
         if !met.is_empty() && matches!(asking, Some(Asking::Memory | Asking::Stored | Asking::Lease)) {
-            self.judge.memory_troubled();
+            self.tell(Judge::memory_troubled);
         }
         self.reached(api, asking, false).await;
         let (mut lost, mut half, mut garbage, mut oversized) = (false, false, false, false);
@@ -166,20 +183,22 @@ impl Storm {
         self.note_version(api);
         if answer.status().is_success() {
             match asking {
-                Some(Asking::Scale) => self.judge.scaled(ScaleWrite {
-                    process: self.process,
-                    path: &path,
-                    before,
-                    patch: &sent,
-                    told: !(lost || half || garbage || oversized),
+                Some(Asking::Scale) => self.tell(|judge| {
+                    judge.scaled(ScaleWrite {
+                        process: self.process,
+                        path: &path,
+                        before,
+                        patch: &sent,
+                        told: !(lost || half || garbage || oversized),
+                    });
                 }),
-                Some(Asking::Memory) => self.judge.saved(self.process, began),
+                Some(Asking::Memory) => self.tell(|judge| judge.saved(self.process, began)),
                 _ => {}
             }
         }
         self.reached(api, asking, true).await;
         if asking == Some(Asking::Scale) {
-            self.judge.concluded(&path);
+            self.tell(|judge| judge.concluded(&path));
         }
         if lost {
             return Err(io::Error::new(
@@ -210,8 +229,8 @@ impl Storm {
         }
         if head.status.is_success() {
             match asking {
-                Some(Asking::Stored) => self.judge.loaded(self.process),
-                Some(Asking::Metrics) => self.judge.measured(Source::of(&path), &path, &body),
+                Some(Asking::Stored) => self.tell(|judge| judge.loaded(self.process)),
+                Some(Asking::Metrics) => self.tell(|judge| judge.measured(Source::of(&path), &path, &body)),
                 _ => {}
             }
             body = mutant::misread(self.mutation, asking, body, (api, self.clock.now(), &path));
@@ -223,8 +242,9 @@ impl Storm {
     async fn reached(&self, api: &Api, asking: Option<Asking>, done: bool) {
         let Some(request) = asking else { return };
         let (now, here) = (self.clock.elapsed(), Point { request, done });
-        for event in &self.events {
-            if !(event.at..CALM).contains(&now) || self.done.lock().contains(&event.at) {
+        let events = self.events();
+        for event in events.iter() {
+            if !(event.at..self.calm).contains(&now) || self.done.lock().contains(&event.at) {
                 continue;
             }
             match event.what {
@@ -236,11 +256,17 @@ impl Storm {
                 }
                 What::LeadTakenAt(point) if point == here => {
                     self.done.lock().insert(event.at);
-                    self.judge.memory_troubled();
+                    self.tell(Judge::memory_troubled);
                     take_lead(api, &self.clock);
                 }
                 _ => {}
             }
+        }
+    }
+
+    fn tell(&self, what: impl FnOnce(&Judge)) {
+        if let Some(judge) = &self.judge {
+            what(judge);
         }
     }
 
@@ -285,6 +311,12 @@ impl Between for Storm {
     fn carry<'a>(&'a self, api: &'a Api, request: Request<Bytes>) -> BoxFuture<'a, io::Result<Response<AnswerBody>>> {
         self.carried(api, request).boxed()
     }
+}
+
+/// Those that meet this process.
+fn meeting(events: &[Event], process: usize) -> Arc<[Event]> {
+    let meets = |event: &&Event| event.process.is_none_or(|met| met == process);
+    events.iter().filter(meets).cloned().collect()
 }
 
 fn class(request: &Request<Bytes>) -> Class {

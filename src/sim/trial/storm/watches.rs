@@ -27,7 +27,7 @@ struct Passing {
     seed: u64,
     name: String,
     clock: Arc<VirtualClock>,
-    events: Vec<Event>,
+    events: Arc<[Event]>,
     mutation: Option<Mutation>,
     again: VecDeque<Bytes>,
     /// When it breaks, at the latest.
@@ -41,7 +41,7 @@ struct Passing {
 pub(super) fn through(storm: &Storm, answer: Response<AnswerBody>, name: &str) -> Response<AnswerBody> {
     let (head, body) = answer.into_parts();
     let now = storm.clock.elapsed();
-    let events = storm.events.clone();
+    let events = storm.events();
     let name = &format!("{} {name}", storm.process);
     let breaks = events.iter().filter_map(|event| {
         let breaks = matches!(event.what, What::WatchesCut | What::Compacted);
@@ -110,11 +110,9 @@ impl Passing {
         };
         let now = self.clock.elapsed();
         let met = |event: &&Event| {
-            let mut random = Random::named(
-                self.seed,
-                &format!("{} {} {}", event.at.as_millis(), self.name, now.as_millis()),
-            );
-            event.at <= now && now < event.at + event.lasts && random.chance(event.share)
+            let lasts = event.at <= now && now < event.at + event.lasts;
+            let drawn = || format!("{} {} {}", event.at.as_millis(), self.name, now.as_millis());
+            lasts && Random::named(self.seed, &drawn()).chance(event.share)
         };
         let (mut late, mut twice, mut oversized) = (Duration::ZERO, false, false);
         for event in self.events.iter().filter(met) {
