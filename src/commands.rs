@@ -110,9 +110,15 @@ fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit,
     }
 }
 
-/// Runs a command that talks to a cluster, on as many threads as there are cores.
+/// Threads that tasks run on. Ten thousand autoscalers keep one busy for a twentieth of its time. A second one costs memory, since
+/// glibc gives each thread a heap of its own, and each grows to what the busiest moment needs that falls to it (docs/soak.md); and CPU,
+/// to wake it.
+const WORKERS: usize = 1;
+
+/// Runs a command that talks to a cluster.
 fn wait(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
         .enable_all()
         .build()
         .context("start the runtime")?;
