@@ -99,6 +99,17 @@ fn the_cluster_can_be_reached_and_changed_and_a_signal_ends_it_in_order() {
         "{answer}"
     );
     assert!(answer["data"]["result"][0]["value"][1].is_string(), "{answer}");
+    // It is elected and keeps its memory in the cluster, as `trimtab run` does.
+    let (_, lease) = ask(
+        &address,
+        "GET",
+        "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/trimtab",
+        "",
+        "",
+    );
+    assert_eq!(lease["spec"]["holderIdentity"], "trimtab-demo", "{lease}");
+    let (_, stored) = ask(&address, "GET", "/api/v1/namespaces/kube-system/configmaps", "", "");
+    assert_ne!(stored["items"].as_array().map(Vec::len), Some(0), "{stored}");
     // The controller sees an edit at once, not only when its time has come.
     let patch = json!({ "spec": { "minReplicas": 11, "maxReplicas": 11 } }).to_string();
     let path = format!("{autoscalers}/search");

@@ -108,7 +108,8 @@ impl Listener for Unread {
 
 async fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let stop = CancellationToken::new();
-    signals::cancel(&stop)?;
+    let live = std::io::stdout().is_terminal();
+    signals::cancel_and(&stop, move || screen::leave(live))?;
     let speed = *matches.get_one::<f64>("speed").expect("it has a default");
     let seed = *matches.get_one::<u64>("seed").expect("it has a default");
     let listener = match matches.get_one::<SocketAddr>("serve-api") {
@@ -130,11 +131,11 @@ async fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let options = ProcessOptions {
         onlooker: Some(Arc::new(move |spec, decision| looks_on.lock().decided(spec, decision))),
         prometheus: Some(Arc::new(Prometheus::sources(workloads::metrics()))),
+        elected_as: Some("trimtab-demo".to_owned()),
         seed,
         ..ProcessOptions::default()
     };
     let process = Process::start(&simulated.api, &simulated.clock, options, Arc::new(Unread));
-    let live = std::io::stdout().is_terminal();
     let mut screen = Screen::new(live, speed, address);
 
     let cluster = simulated.clone();
@@ -145,8 +146,9 @@ async fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         () = serve::serve(listener, simulated.api.clone(), stop.clone()) => Ok(()),
         shown = show(matches, &simulated, &board, &mut screen, &stop) => shown,
     };
-    process.stop().await;
+    // First, so that the terminal is given back whatever comes.
     screen.end(&simulated, &board.lock())?;
+    process.stop().await;
     outcome.map(|()| Exit::Done)
 }
 

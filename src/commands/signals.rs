@@ -11,6 +11,15 @@ use tracing::{info, warn};
 ///
 /// The system gives no signals.
 pub(super) fn cancel(stop: &CancellationToken) -> anyhow::Result<()> {
+    cancel_and(stop, || {})
+}
+
+/// As [`cancel`]; does `at_once` before it ends the process on the second signal.
+///
+/// # Errors
+///
+/// As [`cancel`].
+pub(super) fn cancel_and(stop: &CancellationToken, at_once: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
     let stop = stop.clone();
@@ -27,6 +36,7 @@ pub(super) fn cancel(stop: &CancellationToken) -> anyhow::Result<()> {
         stop.cancel();
         let name = next().await;
         warn!(signal = name, "Ending at once");
+        at_once();
         std::process::exit(1);
     });
     Ok(())

@@ -29,6 +29,14 @@ const CLEAR_REST: &str = "\x1b[J";
 /// A terminal that does not say how wide it is.
 const WIDTH: u16 = 160;
 
+/// Gives a terminal back, where it is one, in a process that ends at once.
+pub(super) fn leave(live: bool) {
+    if live {
+        // Nobody is left who could be told of a terminal that is gone.
+        let _ = print(LEAVE);
+    }
+}
+
 /// Where the demo is shown.
 pub(super) struct Screen {
     live: bool,
