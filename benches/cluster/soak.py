@@ -18,6 +18,8 @@ SAMPLE_SECONDS = 5
 MOST_GROWTH = 0.02
 # Tasks and descriptors come and go with requests: so many more in the median are no leak.
 SLACK = 5
+# What rows are called that are not called as in `held`.
+LABELS = {"rss": "resident memory, MiB", "own": "of that its own", "files": "of that the binary's"}
 # The two spans that are compared, in seconds.
 SPAN = 240
 
@@ -93,7 +95,10 @@ async def flap(proxy, metricsd, told):
 
 
 def held(pid, pages):
-    """What the process holds: resident KiB, descriptors, threads, and the runtime's tasks."""
+    """What the process holds: resident KiB, descriptors, threads, and the runtime's tasks.
+
+    Resident memory is its own (anonymous: what it has allocated, stacks) and that of files, which is the binary: the kernel drops
+    pages of that which were not used for a while, and maps up to 2 MiB around one that is used again."""
     with open(f"/proc/{pid}/status") as file:
         status = file.read()
     number = lambda name: int(re.search(rf"^{name}:\s+(\d+)", status, re.M).group(1))
@@ -102,6 +107,8 @@ def held(pid, pages):
     value = lambda name: sum(float(found) for found in re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", metrics, re.M))
     return {
         "rss": number("VmRSS"),
+        "own": number("RssAnon"),
+        "files": number("RssFile"),
         "threads": number("Threads"),
         "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
         "tasks": value("trimtab_tasks"),
@@ -158,13 +165,13 @@ def report(arguments, samples, told, warm_up, whole):
         sys.exit("soak: too few samples")
     median = lambda spans, name: statistics.median(held[name] for held in spans)
     rows, grew = [], []
-    for name, unit in (("rss", 1024), ("descriptors", 1), ("threads", 1), ("tasks", 1)):
+    for name, unit in (("rss", 1024), ("own", 1024), ("files", 1024), ("descriptors", 1), ("threads", 1), ("tasks", 1)):
         before, after = median(first, name) / unit, median(last, name) / unit
         most = max(held[name] for at, held in samples if at >= warm_up) / unit
-        leaks = after > before * (1 + MOST_GROWTH) if name == "rss" else after > before + SLACK
+        leaks = after > before * (1 + MOST_GROWTH) if unit == 1024 else after > before + SLACK
         if leaks:
             grew.append(name)
-        label = "resident memory, MiB" if name == "rss" else name
+        label = LABELS.get(name, name)
         rows.append(f"| {label} | {before:.1f} | {after:.1f} | {(after / before - 1) * 100:+.1f} % | {most:.1f} |")
     evaluations = samples[-1][1]["evaluations"] - next(held for at, held in samples if at >= warm_up)["evaluations"]
     troubles = ", ".join(f"{count} times {name}" for name, count in told.items())
