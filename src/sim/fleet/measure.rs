@@ -111,6 +111,7 @@ fn usages(api: &Api, key: &Key, workload: &mut Workload, now: Duration, at: Time
             .is_some_and(|since| now.saturating_sub(since) >= WINDOW);
         runs_long_enough && !pod.is_ending()
     });
+    let (at, window) = (seconds(at), format!("{}s", WINDOW.as_secs()));
     let usage = |pod: &super::PodLife| {
         let object = api.store.get(&PODS, &key.namespace, &pod.name)?;
         let cpu = if pod.is_ready() {
@@ -130,10 +131,10 @@ fn usages(api: &Api, key: &Key, workload: &mut Workload, now: Duration, at: Time
             .map(|c| json!({ "name": c["name"], "usage": used }))
             .collect();
         Some(json!({
-            "apiVersion": "metrics.k8s.io/v1beta1", "kind": "PodMetrics", "timestamp": seconds(at),
-            "window": format!("{}s", WINDOW.as_secs()), "containers": containers,
+            "apiVersion": "metrics.k8s.io/v1beta1", "kind": "PodMetrics", "timestamp": at,
+            "window": window, "containers": containers,
             "metadata": { "name": pod.name, "namespace": key.namespace, "labels": object["metadata"]["labels"],
-                "creationTimestamp": seconds(at) },
+                "creationTimestamp": at },
         }))
     };
     measured.filter_map(usage).collect()

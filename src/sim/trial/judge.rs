@@ -229,9 +229,9 @@ impl Judge {
     }
 
     /// A metrics API has answered, and the answer arrives.
-    pub(super) fn measured(&self, source: Source, path: &str, body: &[u8]) {
+    pub(super) fn measured(&self, source: Source, path: &str, body: &Bytes) {
         let now = self.clock.elapsed();
-        let answer = Answer::read(now, source, path, body);
+        let answer = Answer::new(now, source, path, body.clone());
         self.state.lock().answers.add(answer);
     }
 

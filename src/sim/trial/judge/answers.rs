@@ -1,8 +1,10 @@
 //! What metrics APIs have answered, and how far down that allows a count to go.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -52,9 +54,13 @@ pub(super) struct Answer {
     source: Source,
     /// The namespace that it is of; `None`: all.
     namespace: Option<String>,
-    /// What it says of each pod, in thousandths; nothing where one value is absurd, or no number.
-    values: Option<BTreeMap<(String, String), i64>>,
+    body: Bytes,
+    /// What it says, once somebody wants to know: only a scale-down does, which is one answer in many.
+    values: OnceCell<Option<Values>>,
 }
+
+/// What an answer says of each pod, by namespace and name, in thousandths.
+type Values = BTreeMap<(String, String), i64>;
 
 #[derive(Deserialize)]
 struct List {
@@ -90,7 +96,7 @@ struct Usage {
 }
 
 impl Answer {
-    pub(super) fn read(at: Duration, source: Source, path: &str, body: &[u8]) -> Self {
+    pub(super) fn new(at: Duration, source: Source, path: &str, body: Bytes) -> Self {
         let namespace = path
             .split("/namespaces/")
             .nth(1)
@@ -99,12 +105,18 @@ impl Answer {
             at,
             source,
             namespace: namespace.map(str::to_owned),
-            values: values(body),
+            body,
+            values: OnceCell::new(),
         }
+    }
+
+    /// Nothing where one value is absurd, or no number.
+    fn values(&self) -> Option<&Values> {
+        self.values.get_or_init(|| values(&self.body)).as_ref()
     }
 }
 
-fn values(body: &[u8]) -> Option<BTreeMap<(String, String), i64>> {
+fn values(body: &[u8]) -> Option<Values> {
     let list: List = serde_json::from_slice(body).ok()?;
     let mut values = BTreeMap::new();
     for item in list.items {
@@ -174,7 +186,7 @@ impl Answers {
             .filter(|answer| answer.source == source && now.saturating_sub(answer.at) <= KEPT_FOR)
             .filter(|answer| answer.namespace.as_deref().is_none_or(|n| n == &*key.namespace))
             .collect();
-        let values: Option<Vec<_>> = answers.iter().map(|answer| answer.values.as_ref()).collect();
+        let values: Option<Vec<_>> = answers.iter().map(|answer| answer.values()).collect();
         let values = values.filter(|values| !values.is_empty())?;
         let request = i64::from(REQUEST);
         let target = &metric[if source == Source::Custom { "pods" } else { "resource" }]["target"];
