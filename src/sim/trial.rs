@@ -9,6 +9,7 @@ mod judge;
 mod mutation;
 mod others;
 mod plan;
+mod rest;
 mod storm;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ use crate::controller::report::PassReport;
 use judge::{Judge, identity};
 pub use mutation::Mutation;
 pub use plan::{Asking, CALM, END, Event, Plan, Planned, Point, What};
+use rest::Rest;
+pub use rest::{AtRest, at_rest};
 use storm::{Storm, Weather};
 
 /// When every trial begins.
@@ -66,6 +69,11 @@ pub struct Verdict {
 ///
 /// Where no runtime can be made, or the plan's own objects are refused.
 pub fn run(plan: &Plan, mutation: Option<Mutation>) -> Verdict {
+    in_virtual_time(Trial::begin_and_run(plan, mutation))
+}
+
+/// As long as nobody has anything to do, time goes on.
+fn in_virtual_time<T>(what: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -74,7 +82,7 @@ pub fn run(plan: &Plan, mutation: Option<Mutation>) -> Verdict {
     runtime.block_on(async {
         // A paused clock stands anywhere between two ticks of tokio's timers, and stands on one after the first timer.
         sleep(Duration::from_millis(1)).await;
-        Trial::begin(plan, mutation).run().await
+        what.await
     })
 }
 
@@ -120,6 +128,8 @@ struct Trial<'p> {
     /// The tasks that there were when all was under way.
     tasks: Option<usize>,
     counts: Vec<i64>,
+    /// Writes down what is seen at the end.
+    rest: Option<Arc<Rest>>,
 }
 
 /// Where a process runs.
@@ -155,6 +165,10 @@ impl Listener for Panics {
 }
 
 impl<'p> Trial<'p> {
+    async fn begin_and_run(plan: &'p Plan, mutation: Option<Mutation>) -> Verdict {
+        Self::begin(plan, mutation).run().await
+    }
+
     fn begin(plan: &'p Plan, mutation: Option<Mutation>) -> Self {
         let simulated = Simulated::new(EPOCH.parse().expect("it is a time"), plan.seed);
         let judge = Judge::new(simulated.clock.clone(), simulated.api.clone());
@@ -185,6 +199,7 @@ impl<'p> Trial<'p> {
             kills,
             tasks: None,
             counts: Vec::new(),
+            rest: None,
             simulated,
         };
         for number in 0..plan.workloads.len() {
@@ -296,7 +311,7 @@ impl<'p> Trial<'p> {
         let slot = &mut self.slots[process];
         let mut random = Random::named(self.plan.seed, &format!("process {process} {}", slot.starts));
         slot.starts += 1;
-        let (judge, terms) = (self.judge.clone(), self.judge.clone());
+        let (judge, terms, rest) = (self.judge.clone(), self.judge.clone(), self.rest.clone());
         let options = ProcessOptions {
             elected_as: Some(identity(process, slot.starts)),
             term_begins: Some(Arc::new(move || terms.term_begins(process))),
@@ -304,6 +319,9 @@ impl<'p> Trial<'p> {
             streamed_lists: random.chance(0.7),
             onlooker: Some(Arc::new(move |spec, decision| {
                 judge.decided(process, spec, decision);
+                if let Some(rest) = &rest {
+                    rest.decided(&spec.key);
+                }
             })),
             between: Some(slot.storm.clone()),
             ..ProcessOptions::default()
