@@ -128,6 +128,14 @@ impl Cluster {
         self.territory.is_none() || self.watched_pods.is_known(namespace)
     }
 
+    /// Whether a namespace is known not to be there, where shards come and go: nothing of it will ever [be
+    /// known](Self::knows) then.
+    pub fn lacks(&self, namespace: &str) -> bool {
+        self.territory
+            .as_ref()
+            .is_some_and(|territory| territory.lacks(namespace))
+    }
+
     /// How many pods there are in the whole cluster, as far as that can be told: of those that are watched, the shards' part
     /// stands for the rest.
     pub fn pods_in_cluster(&self) -> Option<usize> {

@@ -25,6 +25,8 @@ pub(super) struct Territory {
     held: watch::Sender<BTreeSet<u16>>,
     /// The shards for which watches have been started.
     covered: watch::Sender<BTreeSet<u16>>,
+    /// The names of all namespaces; `None` where those to look at were named.
+    names: Option<watch::Receiver<BTreeSet<Arc<str>>>>,
 }
 
 /// How the namespaces of the shards are watched.
@@ -36,11 +38,6 @@ enum Layout {
 impl Territory {
     /// Begins to watch as the shards that are [held](Self::hold) want it, until the watches are stopped.
     pub(super) fn start(sharding: Sharding, watches: &Arc<Watches>) -> Arc<Self> {
-        let territory = Arc::new(Self {
-            sharding,
-            held: watch::Sender::default(),
-            covered: watch::Sender::default(),
-        });
         let names = match watches.scope() {
             Scope::Cluster => {
                 let namespaces = Arc::new(Namespaces::default());
@@ -49,6 +46,15 @@ impl Territory {
             }
             Scope::Namespaces(names) => Names::Fixed(names.iter().cloned().collect()),
         };
+        let territory = Arc::new(Self {
+            sharding,
+            held: watch::Sender::default(),
+            covered: watch::Sender::default(),
+            names: match &names {
+                Names::Watched(names, _) => Some(names.clone()),
+                Names::Fixed(_) => None,
+            },
+        });
         let (this, all) = (territory.clone(), watches.clone());
         watches.keep(
             "the choice of what to watch",
@@ -82,6 +88,13 @@ impl Territory {
         let mut covered = self.covered.subscribe();
         // An error would mean that the sender is gone, but it is ours.
         let _ = covered.wait_for(|covered| covered.contains(&shard)).await;
+    }
+
+    /// Whether there is no such namespace.
+    pub(super) fn lacks(&self, namespace: &str) -> bool {
+        let lacks = |names: &BTreeSet<Arc<str>>| !names.is_empty() && !names.contains(namespace);
+        // Without any they have not been listed yet: every cluster has some.
+        self.names.as_ref().is_some_and(|names| lacks(&names.borrow()))
     }
 
     async fn run(&self, watches: &Watches, mut names: Names) {

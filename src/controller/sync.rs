@@ -26,7 +26,7 @@ use crate::decide::{
 use crate::memory::Memory;
 use crate::memory::stored::Intent;
 use crate::metrics::sources::MetricPass;
-use crate::observe::{Observation, Pods, Scale, ScaleFailure, Status};
+use crate::observe::{Condition, Observation, Pods, Scale, ScaleFailure, Status};
 use crate::render::summary::why;
 use crate::selector::Selector;
 use crate::spec::{Key, Spec};
@@ -75,6 +75,10 @@ pub(super) struct Begun {
 pub(super) async fn sync(cx: &Context, answers: &MetricPass, key: &Key, begun: Begun) -> Option<SyncReport> {
     let autoscaler = cx.cluster.autoscalers.get(key)?;
     if !cx.cluster.knows(&key.namespace) {
+        // An object's namespace is there; the names of all come by a watch of their own, and may be late.
+        if autoscaler.is_filed() && cx.cluster.lacks(&key.namespace) {
+            return Some(without_namespace(cx, &autoscaler).await);
+        }
         debug!(hpa = %key, "Not synced: the pods of its namespace are not known yet");
         return None;
     }
@@ -385,6 +389,18 @@ fn blank(key: &Key, error: ErrorClass) -> SyncReport {
         status_write: StatusWriteReport::Unchanged,
         panicked: false,
     }
+}
+
+/// A manifest names a namespace that is not there: said in the log once, and in its status for as long as that is so.
+async fn without_namespace(cx: &Context, autoscaler: &Autoscaler) -> SyncReport {
+    let key = &autoscaler.key;
+    let problem = format!("there is no namespace {}", key.namespace);
+    let before = cx.held.status_of(autoscaler);
+    let is_told = |condition: &Condition| &*condition.reason == reasons::NAMESPACE_NOT_FOUND;
+    if !before.conditions.iter().any(is_told) {
+        warn!(hpa = %key, manifest = %autoscaler.origin, "Not decided for: there is no such namespace");
+    }
+    cannot_decide(cx, autoscaler, reasons::NAMESPACE_NOT_FOUND, &problem).await
 }
 
 /// No decision is possible: the count stays, and the autoscaler's condition and an Event say why.

@@ -47,5 +47,7 @@ pub const FAILED_UPDATE_STATUS: &str = "FailedUpdateStatus";
 
 /// trimtab's own. ScalingActive, and an Event: the object is no valid autoscaler.
 pub const INVALID_SPEC: &str = "InvalidSpec";
+/// trimtab's own. ScalingActive: the autoscaler stands in a file, and its namespace is not there.
+pub const NAMESPACE_NOT_FOUND: &str = "NamespaceNotFound";
 /// trimtab's own. ScalingActive, and an Event: the decision broke one of its own rules.
 pub const INTERNAL_ERROR: &str = "InternalError";

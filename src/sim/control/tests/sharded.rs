@@ -1,6 +1,6 @@
 //! Several processes share three shards, and things happen to them: who decided for which autoscaler, and when.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use bytes::Bytes;
@@ -11,10 +11,12 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::super::*;
-use super::{Nobody, minutes};
+use super::minutes;
 use crate::cluster::autoscalers::Share;
 use crate::cluster::claims::{ClaimWatch, Claims, Tenancy, lease_of_shard};
+use crate::controller::report::{ErrorClass, PassReport};
 use crate::controller::shards::{self, Maker};
+use crate::manifests::{ReadOptions, read};
 use crate::shards::Sharding;
 use crate::sim::api::{AUTOSCALERS, AnswerBody, DEPLOYMENTS, LEASES};
 use crate::sim::fleet::{Behaviour, Fleet};
@@ -64,13 +66,29 @@ impl Between for Gate {
 struct Sharded {
     name: &'static str,
     claims: ClaimWatch,
+    cluster: Arc<Cluster>,
+    refused: Arc<Refused>,
     gate: watch::Sender<bool>,
     stop: CancellationToken,
     task: JoinHandle<()>,
     line: Line,
 }
 
+/// Notes who could not be decided for, and how often.
+#[derive(Default)]
+struct Refused(Mutex<Vec<Key>>);
+
+impl Listener for Refused {
+    fn pass(&self, report: PassReport) {
+        let refused = report.syncs.iter().filter(|sync| sync.error == ErrorClass::Spec);
+        self.0.lock().extend(refused.map(|sync| sync.key.clone()));
+    }
+
+    fn beat(&self) {}
+}
+
 struct Parts {
+    refused: Arc<Refused>,
     cluster: Arc<Cluster>,
     clock: Arc<VirtualClock>,
     recorder: EventRecorder,
@@ -102,7 +120,7 @@ impl Maker for Parts {
             self.options.controller.clone(),
             self.clock.clone(),
             hand,
-            Arc::new(Nobody),
+            self.refused.clone(),
         );
         let beginning = begin(Arc::new(store), circumstances).await;
         Arc::new(controller.for_share(share).remembering(beginning))
@@ -209,14 +227,16 @@ impl Scene {
             })),
             ..ProcessOptions::default()
         };
+        let refused = Arc::<Refused>::default();
         let maker = Arc::new(Parts {
+            refused: refused.clone(),
             cluster: cluster.clone(),
             clock: self.clock.clone(),
             recorder,
             options,
             name,
         });
-        let until = stop.clone();
+        let (until, watched) = (stop.clone(), cluster.clone());
         let task = tokio::spawn(async move {
             let ended = CancellationToken::new();
             let terms = async {
@@ -233,6 +253,8 @@ impl Scene {
         Sharded {
             name,
             claims,
+            cluster: watched,
+            refused,
             gate,
             stop,
             task,
@@ -249,7 +271,10 @@ impl Scene {
             if counts.iter().sum::<usize>() == usize::from(SHARDS) && most - least <= 1 {
                 return;
             }
-            assert!(began.elapsed() < minutes(2), "never shared out: {counts:?}");
+            assert!(
+                began.elapsed() < Duration::from_secs(40),
+                "never shared out: {counts:?}"
+            );
             sleep(Duration::from_millis(100)).await;
         }
     }
@@ -348,7 +373,7 @@ async fn where_nothing_goes_wrong_no_shard_changes_hands() {
         scene.shared_out(&[&a, &b, &c]).await;
         let held = || [&a, &b, &c].map(Sharded::held);
         let (before, began) = (held(), Instant::now());
-        while began.elapsed() < minutes(2) {
+        while began.elapsed() < Duration::from_secs(40) {
             sleep(Duration::from_millis(100)).await;
             assert_eq!(
                 held(),
@@ -362,5 +387,47 @@ async fn where_nothing_goes_wrong_no_shard_changes_hands() {
             process.stop.cancel();
             process.task.await.unwrap();
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_autoscaler_of_a_file_in_a_namespace_that_is_not_there_is_told_until_it_is() {
+    let scene = Scene::begin();
+    let (a, b) = (scene.start("a", 1), scene.start("b", 2));
+    let web = Key::new("nowhere", "web");
+    let manifest = "apiVersion: autoscaling/v1\nkind: HorizontalPodAutoscaler\nmetadata: {name: web, namespace: nowhere}\nspec:\n  \
+                    scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}\n  maxReplicas: 3\n";
+    let content = read("a.yaml", manifest, &ReadOptions::default());
+    let manifests: BTreeMap<Key, _> = content
+        .manifests
+        .into_iter()
+        .map(|manifest| (manifest.spec.key.clone(), Arc::new(manifest)))
+        .collect();
+    for process in [&a, &b] {
+        process.cluster.autoscalers.serve_manifests(&manifests);
+    }
+    scene.shared_out(&[&a, &b]).await;
+    sleep(minutes(1)).await;
+    let refused = || [&a, &b].map(|process| process.refused.0.lock().len());
+    let by = refused();
+    assert!(
+        by.contains(&0) && by.iter().sum::<usize>() >= 3,
+        "by whoever has its shard, in each pass: {by:?}"
+    );
+    for process in [&a, &b] {
+        assert!(process.refused.0.lock().iter().all(|key| *key == web));
+    }
+    let decided = || scene.decisions.lock().iter().any(|decided| decided.key == web);
+    assert!(!decided());
+
+    scene.api.store.ensure_namespace("nowhere");
+    sleep(minutes(1)).await;
+    let before = refused();
+    assert!(decided());
+    sleep(minutes(1)).await;
+    assert_eq!(refused(), before);
+    for process in [a, b] {
+        process.stop.cancel();
+        process.task.await.unwrap();
     }
 }
