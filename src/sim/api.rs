@@ -4,6 +4,7 @@
 //! [`Meters`]. Statuses, refusals and versions are those of kube-apiserver.
 
 mod admit;
+mod apply;
 mod catalog;
 mod lists;
 mod meters;
@@ -228,6 +229,14 @@ impl Api {
             Method::PUT => {
                 let is_new = part == Part::Whole && self.store.get(resource, namespace, name).is_none();
                 let object = write::replace(&self.store, of, &asked.json_body()?)?;
+                if is_new {
+                    return Ok(whole(StatusCode::CREATED, &object));
+                }
+                object
+            }
+            Method::PATCH if asked.content_type() == apply::MEDIA_TYPE => {
+                let manager = asked.parameters.get("fieldManager");
+                let (object, is_new) = apply::applied(&self.store, of, manager, &asked.body)?;
                 if is_new {
                     return Ok(whole(StatusCode::CREATED, &object));
                 }

@@ -212,11 +212,9 @@ impl Fleet {
             self.show_end(key, &workload.pods[at]);
         }
         let owner = match resource == &DEPLOYMENTS {
-            true => {
-                self.show_replica_sets(key, object, workload, wanted);
-                self.replica_set_of(key, template)
-                    .map(|set| reference(&REPLICA_SETS, &set))
-            }
+            true => self
+                .current_replica_set(key, object, workload)
+                .map(|set| reference(&REPLICA_SETS, &set)),
             false => Some(reference(resource, object)),
         };
         for number in 0..plan.create {
@@ -232,7 +230,7 @@ impl Fleet {
             }
         }
         if resource == &DEPLOYMENTS {
-            self.show_replica_sets(key, object, workload, wanted);
+            self.show_replica_sets(key, workload, wanted);
         }
         self.show_status(resource, object, workload);
     }

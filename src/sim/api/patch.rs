@@ -1,7 +1,7 @@
 //! Patches: JSON patch (RFC 6902), merge patch (RFC 7396), and Kubernetes' strategic merge patch.
 
 mod pointer;
-mod strategic;
+pub(super) mod strategic;
 
 use serde_json::{Map, Value};
 

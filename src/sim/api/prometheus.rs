@@ -25,7 +25,7 @@ pub(super) const SERVICES: [&str; 3] = ["prometheus", "prometheus:9090", "promet
 const ADDRESS: &str = "http://kubernetes/api/v1/namespaces/monitoring/services/prometheus:9090/proxy";
 
 /// Samples are kept for so long: the longest range that anybody asks about, and the lookback.
-const RETENTION: Duration = Duration::from_secs(30 * 60);
+const RETENTION: Duration = Duration::from_secs(15 * 60);
 
 /// What is said where nothing has the path, as Go's router does.
 const NO_PAGE: &str = "404 page not found";

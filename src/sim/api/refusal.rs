@@ -88,6 +88,11 @@ impl Refusal {
         }
     }
 
+    /// The same, with the fields that are at fault.
+    pub(super) fn because(self, causes: Vec<(String, String)>) -> Self {
+        Self { causes, ..self }
+    }
+
     /// The same, calling the resource the other way.
     pub(super) fn called_otherwise(self) -> Self {
         Self {

@@ -424,3 +424,34 @@ async fn kubectl_gets_a_table_where_it_asks_for_one() {
     let table: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(table["rows"][0]["cells"], json!(["web", "0/2", 0, 0, "90s"]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_applied_is_made_and_then_changed_without_touching_the_rest() {
+    let api = api();
+    let path = format!("{AUTOSCALERS_OF_SHOP}/web?fieldManager=me");
+    let manifest = |spec: &str| {
+        format!("apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {{name: web}}\nspec: {spec}\n")
+    };
+    let apply = async |path: &str, text: String| {
+        let request = Request::builder().method(Method::PATCH).uri(path);
+        let request = request.header(header::CONTENT_TYPE, "application/apply-patch+yaml");
+        let response = api.answer(request.body(Full::new(Bytes::from(text))).unwrap()).await;
+        let code = response.status().as_u16();
+        let body = BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+        (code, serde_json::from_slice::<Value>(&body).unwrap())
+    };
+    let whole = "{maxReplicas: 5, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}}";
+    let (code, made) = apply(&path, manifest(whole)).await;
+    assert_eq!((code, &made["spec"]["minReplicas"]), (201, &json!(1)), "{made}");
+    let (code, changed) = apply(&path, manifest("{maxReplicas: 9}")).await;
+    assert_eq!((code, &changed["spec"]["maxReplicas"]), (200, &json!(9)));
+    assert_eq!(changed["spec"]["scaleTargetRef"]["name"], "web");
+    for (path, spec, expected) in [
+        (path.replace("?fieldManager=me", ""), whole, 422),
+        (path.clone(), "{maxReplicas: 0}", 422),
+        (path.replace("/web?", "/other?"), whole, 400),
+    ] {
+        assert_eq!(apply(&path, manifest(spec)).await.0, expected, "{path} {spec}");
+    }
+    assert_eq!(apply(&path, "spec: {}".to_owned()).await.0, 400);
+}

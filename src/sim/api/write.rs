@@ -114,16 +114,32 @@ pub(super) fn patched(
             return scale::written(resource, before, &wish);
         }
         let wish = patch::apply(kind, body, before)?;
-        for field in ["uid", "name", "namespace"] {
-            let (wanted, there) = (&wish["metadata"][field], &before["metadata"][field]);
-            if wanted != there {
-                let problem = format!("Invalid value: {wanted}: field is immutable");
-                let cause = (format!("metadata.{field}"), problem);
-                return Err(Refusal::invalid(resource, name, vec![cause]));
-            }
-        }
+        same_object(resource, before, &wish)?;
         changed(resource, part, before, wish)
     })
+}
+
+/// Refuses a wish that would make another object of it.
+pub(super) fn same_object(resource: &'static Resource, before: &Value, wish: &Value) -> Result<(), Refusal> {
+    let field = |field: &str| (&wish["metadata"][field], &before["metadata"][field]);
+    for named in ["name", "namespace"] {
+        let (wanted, there) = field(named);
+        if wanted != there {
+            let message =
+                format!("the {named} of the object ({wanted}) does not match the {named} on the URL ({there})");
+            return Err(Refusal::bad_request(message));
+        }
+    }
+    let (wanted, there) = field("uid");
+    if wanted != there {
+        let cause = (
+            "metadata.uid".to_owned(),
+            format!("Invalid value: {wanted}: field is immutable"),
+        );
+        let name = before["metadata"]["name"].as_str().unwrap_or_default();
+        return Err(Refusal::invalid(resource, name, vec![cause]));
+    }
+    Ok(())
 }
 
 /// Removes an object; pods get their time to end, and are removed by whoever runs them.
@@ -200,7 +216,7 @@ fn writable(resource: &'static Resource) -> Result<(), Refusal> {
     }
 }
 
-fn read(resource: &Resource, body: &[u8]) -> Result<Value, Refusal> {
+pub(super) fn read(resource: &Resource, body: &[u8]) -> Result<Value, Refusal> {
     let object: Value = serde_json::from_slice(body).map_err(|error| Refusal::bad_request(error.to_string()))?;
     for (field, expected) in [("kind", resource.kind), ("apiVersion", &resource.api_version())] {
         match &object[field] {
@@ -224,7 +240,7 @@ fn read(resource: &Resource, body: &[u8]) -> Result<Value, Refusal> {
 }
 
 /// The object's metadata, which is an object afterwards.
-fn fields(object: &mut Value) -> &mut Value {
+pub(super) fn fields(object: &mut Value) -> &mut Value {
     let metadata = &mut object["metadata"];
     if !metadata.is_object() {
         *metadata = json!({});
@@ -232,7 +248,7 @@ fn fields(object: &mut Value) -> &mut Value {
     metadata
 }
 
-fn in_namespace(metadata: &mut Value, namespace: &str) -> Result<(), Refusal> {
+pub(super) fn in_namespace(metadata: &mut Value, namespace: &str) -> Result<(), Refusal> {
     match metadata["namespace"].as_str() {
         Some(given) if !given.is_empty() && given != namespace => Err(Refusal::bad_request(
             "the namespace of the provided object does not match the namespace sent on the request",
@@ -292,7 +308,12 @@ fn drop_server_fields(metadata: &mut Value) {
 }
 
 /// `before` as `wish` has it, as far as a write of this part goes.
-fn changed(resource: &'static Resource, part: Part, before: &Value, mut wish: Value) -> Result<Value, Refusal> {
+pub(super) fn changed(
+    resource: &'static Resource,
+    part: Part,
+    before: &Value,
+    mut wish: Value,
+) -> Result<Value, Refusal> {
     let name = before["metadata"]["name"].as_str().unwrap_or_default();
     let version = wish["metadata"]["resourceVersion"].as_str().unwrap_or_default();
     if !version.is_empty() && wish["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"] {

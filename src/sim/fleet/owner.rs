@@ -34,8 +34,13 @@ pub(super) fn hash_label(template: u64) -> String {
 }
 
 impl Fleet {
-    /// Has a Deployment's ReplicaSets be as its pods are; gives the one of its template.
-    pub(super) fn show_replica_sets(&self, key: &Key, deployment: &Value, workload: &mut Workload, wanted: usize) {
+    /// Makes the ReplicaSet of a Deployment's template where it is missing; gives it.
+    pub(super) fn current_replica_set(
+        &self,
+        key: &Key,
+        deployment: &Value,
+        workload: &mut Workload,
+    ) -> Option<std::sync::Arc<Value>> {
         let (_, template) = workload.template;
         if workload.templates.last() != Some(&template) {
             // One that comes back becomes the newest again.
@@ -47,6 +52,12 @@ impl Fleet {
         if self.replica_set_of(key, template).is_none() {
             self.make_replica_set(key, deployment, template, workload.revision);
         }
+        self.replica_set_of(key, template)
+    }
+
+    /// Has a Deployment's ReplicaSets be as its pods are.
+    pub(super) fn show_replica_sets(&self, key: &Key, workload: &mut Workload, wanted: usize) {
+        let (_, template) = workload.template;
         for known in &workload.templates {
             let counts = Counts::of_template(&workload.pods, *known);
             let replicas = if *known == template { wanted } else { counts.all };
@@ -58,8 +69,7 @@ impl Fleet {
         }
     }
 
-    /// A Deployment's ReplicaSet for a template.
-    pub(super) fn replica_set_of(&self, key: &Key, template: u64) -> Option<std::sync::Arc<Value>> {
+    fn replica_set_of(&self, key: &Key, template: u64) -> Option<std::sync::Arc<Value>> {
         self.api
             .store
             .get(&REPLICA_SETS, &key.namespace, &replica_set_name(key, template))

@@ -24,7 +24,7 @@ const MERGE_KEYS: &[(&str, &str)] = &[
 /// # Errors
 ///
 /// 400 where a directive is not known.
-pub(super) fn merge(patch: &Value, target: &mut Value) -> Result<(), Refusal> {
+pub(in crate::sim::api) fn merge(patch: &Value, target: &mut Value) -> Result<(), Refusal> {
     let Value::Object(fields) = patch else {
         *target = patch.clone();
         return Ok(());
