@@ -31,6 +31,7 @@ struct Ask {
 const JSON: &str = "application/json";
 const MERGE: &str = "application/merge-patch+json";
 const PATCH: &str = "application/json-patch+json";
+const APPLY: &str = "application/apply-patch+yaml";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
 
 /// Fields that differ by nature.
@@ -76,6 +77,10 @@ fn requests() -> Vec<Ask> {
     let maps = "/api/v1/namespaces/NS/configmaps";
     let map = &format!("{maps}/m");
     let events = "/api/v1/namespaces/NS/events";
+    let sets = "/apis/apps/v1/namespaces/NS/replicasets";
+    let stateful_sets = "/apis/apps/v1/namespaces/NS/statefulsets";
+    let controllers = "/api/v1/namespaces/NS/replicationcontrollers";
+    let config_map = |data: Value| json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "applied" }, "data": data });
     let deployment = |name: &str, labels: &str| {
         json!({ "metadata": { "name": name, "labels": { "tier": name } }, "spec": { "replicas": 0,
             "selector": { "matchLabels": { "app": name } }, "template": { "metadata": { "labels": { "app": labels } },
@@ -299,6 +304,138 @@ fn requests() -> Vec<Ask> {
             "{events}?fieldSelector=involvedObject.name%3Dweb%2Creason%3DR"
         )),
         get(&format!("{events}?fieldSelector=message%3Dx")),
+        // Other workloads, and their scales.
+        ask(M::POST, sets, JSON, deployment("set", "set")),
+        ask(M::POST, stateful_sets, JSON, deployment("db", "db")),
+        ask(
+            M::POST,
+            controllers,
+            JSON,
+            json!({ "metadata": { "name": "old" }, "spec": { "replicas": 0, "selector": { "app": "old" }, "template": {
+                "metadata": { "labels": { "app": "old" } }, "spec": { "containers": [{ "name": "main", "image": "x" }] } } } }),
+        ),
+        get(&format!("{sets}/set/scale")),
+        get(&format!("{stateful_sets}/db/scale")),
+        get(&format!("{controllers}/old/scale")),
+        ask(M::PATCH, &format!("{sets}/set/scale"), PATCH, set(json!(1), 2)),
+        ask(M::PATCH, &format!("{stateful_sets}/db/scale"), PATCH, set(json!(1), 2)),
+        ask(
+            M::PATCH,
+            &format!("{stateful_sets}/db/scale"),
+            MERGE,
+            json!({ "spec": { "replicas": -1 } }),
+        ),
+        get(&format!("{sets}?fieldSelector=metadata.name%3Dset")),
+        get(&format!("{sets}/nothing/scale")),
+        // Scales that are put.
+        ask(
+            M::PUT,
+            scale,
+            JSON,
+            json!({ "metadata": { "name": "web", "namespace": "NS" }, "spec": { "replicas": 0 } }),
+        ),
+        ask(
+            M::PUT,
+            scale,
+            JSON,
+            json!({ "metadata": { "name": "web", "namespace": "NS", "resourceVersion": "1" }, "spec": { "replicas": 0 } }),
+        ),
+        ask(
+            M::PUT,
+            &format!("{deployments}/nothing/scale"),
+            JSON,
+            json!({ "metadata": { "name": "nothing", "namespace": "NS" }, "spec": { "replicas": 0 } }),
+        ),
+        // Server-side apply.
+        ask(
+            M::PATCH,
+            &format!("{maps}/applied?fieldManager=one"),
+            APPLY,
+            config_map(json!({ "a": "1", "b": "1" })),
+        ),
+        ask(
+            M::PATCH,
+            &format!("{maps}/applied?fieldManager=one"),
+            APPLY,
+            config_map(json!({ "a": "2", "b": "1" })),
+        ),
+        ask(
+            M::PATCH,
+            &format!("{maps}/applied?fieldManager=two&force=true"),
+            APPLY,
+            config_map(json!({ "c": "3" })),
+        ),
+        ask(
+            M::PATCH,
+            &format!("{maps}/applied"),
+            APPLY,
+            config_map(json!({ "c": "3" })),
+        ),
+        ask(
+            M::PATCH,
+            &format!("{maps}/other?fieldManager=one"),
+            APPLY,
+            config_map(json!({})),
+        ),
+        ask(
+            M::PATCH,
+            &format!("{maps}/applied?fieldManager=one"),
+            APPLY,
+            json!({ "data": {} }),
+        ),
+        ask(
+            M::PATCH,
+            &format!("{hpas}/applied?fieldManager=one"),
+            APPLY,
+            json!({ "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": { "name": "applied" },
+                "spec": { "maxReplicas": 4, "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "b" } } }),
+        ),
+        ask(
+            M::PATCH,
+            &format!("{hpas}/applied?fieldManager=one"),
+            APPLY,
+            json!({ "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": { "name": "applied" },
+                "spec": { "maxReplicas": 0, "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "b" } } }),
+        ),
+        ask(M::DELETE, &format!("{hpas}/applied"), "", Value::Null),
+        // Other corners.
+        ask(
+            M::PUT,
+            &format!("{maps}/none"),
+            JSON,
+            json!({ "metadata": { "name": "none" } }),
+        ),
+        ask(
+            M::PATCH,
+            &format!("{maps}/applied"),
+            PATCH,
+            json!([{ "op": "copy", "from": "/data/a", "path": "/data/d" }, { "op": "move", "from": "/data/c", "path": "/data/e" }]),
+        ),
+        ask(
+            M::PATCH,
+            &format!("{maps}/applied"),
+            MERGE,
+            json!({ "metadata": { "name": "other" } }),
+        ),
+        ask(M::PATCH, &format!("{maps}/applied/status"), MERGE, json!({})),
+        ask(M::POST, &format!("{maps}/applied"), JSON, json!({})),
+        ask(
+            M::PATCH,
+            web,
+            STRATEGIC,
+            json!({ "spec": { "template": { "spec": { "containers": [
+                { "name": "side", "image": "z" }, { "name": "main", "$patch": "delete" }] } } } }),
+        ),
+        get("/apis/metrics.k8s.io/v1beta1/namespaces/NS/pods"),
+        get("/api/v1/namespaces/NS"),
+        get("/api/v1/namespaces/nothing"),
+        get(&format!("{maps}?resourceVersion=x")),
+        get(&format!(
+            "{maps}?fieldSelector=metadata.name%3Dapplied&resourceVersion=0"
+        )),
+        get(&format!("{leases}?labelSelector=a%3Db&limit=2")),
+        ask(M::DELETE, &format!("{leases}/x"), "", Value::Null),
+        ask(M::DELETE, &format!("{deployments}/nothing"), "", Value::Null),
         // Watches, each for a second.
         get(&format!(
             "{maps}?watch=1&timeoutSeconds=1&allowWatchBookmarks=true&fieldSelector=metadata.name%3Dnone&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"

@@ -115,5 +115,25 @@ async fn kubectl_works_on_the_demo() {
         demo.kubectl(&["get", "hpa", "mine", "--output=jsonpath={.spec.minReplicas}"]),
         "6"
     );
+    let owned = demo.kubectl(&["get", "replicasets", "--output=name"]);
+    assert!(owned.contains("replicaset.apps/web-"), "{owned}");
+    // Applied by the server, made and changed.
+    for max in [4, 9] {
+        let manifest = std::env::temp_dir().join(format!("trimtab-demo-apply-{}", std::process::id()));
+        let text = format!(
+            "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {{name: applied}}\nspec:\n  maxReplicas: {max}\n  \
+             scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: mine}}\n"
+        );
+        std::fs::write(&manifest, text).expect("write the manifest");
+        let path = manifest.to_string_lossy();
+        demo.kubectl(&["apply", "--server-side", &format!("--filename={path}")]);
+        let _ = std::fs::remove_file(&manifest);
+        let found = demo.kubectl(&["get", "hpa", "applied", "--output=jsonpath={.spec.maxReplicas}"]);
+        assert_eq!(found, max.to_string());
+    }
+    let proxy = "/api/v1/namespaces/monitoring/services/prometheus:9090/proxy/api/v1/query";
+    let counted = demo.kubectl(&["get", "--raw", &format!("{proxy}?query=sum(rate(orders_total[1m]))")]);
+    assert!(counted.contains("\"status\":\"success\""), "{counted}");
+    demo.kubectl(&["delete", "hpa", "applied"]);
     demo.kubectl(&["delete", "hpa,deployment", "mine"]);
 }
