@@ -44,5 +44,15 @@ kept() {
   rm -f "$3"
 }
 
+about_hostile="the largest objects that a real API server lets through, beside an ordinary autoscaler"
+hostile() {
+  cargo nextest run --cargo-quiet --profile cluster --test cluster --no-run
+  build_go; go_is_built
+  export TEST_CLUSTER=$state/run
+  clusters=1
+  RUN=$TEST_CLUSTER tests/cluster/up -hpa sample-metrics >/dev/null
+  cargo nextest run --cargo-quiet --profile cluster --run-ignored all --retries 0 --test cluster hostile::
+}
+
 about_kills="windows over a SIGKILL at every moment around passes, saves and writes, in virtual time"
 kills() { KILLS=all cargo test --lib -- handed_over; }

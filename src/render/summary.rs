@@ -6,6 +6,12 @@ use crate::decide::Decision;
 use crate::decide::derivation::{Branch, Combined, Derivation, Limited, Stabilized};
 use crate::spec::Spec;
 
+/// The most failed metrics that are named in a sentence: an autoscaler of 1.5 MiB has twenty thousand.
+const MOST_FAILURES: usize = 5;
+
+/// The most bytes of what is said of one: a selector of a thousand values stands in it.
+const LONGEST_FAILURE: usize = 1024;
+
 /// One autoscaler's decision in short, for tables, logs and JSON lines.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -82,17 +88,24 @@ pub fn why(decision: &Decision) -> String {
     parts.join("; ")
 }
 
+fn short(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST_FAILURE)]
+}
+
 fn proposals(derivation: &Derivation) -> Vec<String> {
     let Some(combination) = derivation.combination else {
         return Vec::new();
     };
     let failed = || {
-        derivation.metrics.iter().filter_map(|m| {
-            m.proposal
-                .as_ref()
-                .err()
-                .map(|f| format!("{}: {}", m.metric, f.message))
-        })
+        let failures = || {
+            let metrics = derivation.metrics.iter();
+            metrics.filter_map(|m| m.proposal.as_ref().err().map(|failure| (&m.metric, failure)))
+        };
+        let named = failures().take(MOST_FAILURES);
+        let more = failures().count().saturating_sub(MOST_FAILURES);
+        named
+            .map(|(metric, failure)| format!("{}: {}", short(metric), short(&failure.message)))
+            .chain((more > 0).then(|| format!("{more} more metrics failed")))
     };
     match combination.outcome {
         Combined::Recommended => {
@@ -110,5 +123,18 @@ fn proposals(derivation: &Derivation) -> Vec<String> {
             out
         }
         Combined::NoneValid => failed().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_is_cut_at_a_character() {
+        let long = "ä".repeat(LONGEST_FAILURE);
+        assert_eq!(short(&long).len(), LONGEST_FAILURE);
+        assert_eq!(short(&format!("x{long}")).len(), LONGEST_FAILURE - 1);
+        assert_eq!(short("short"), "short");
     }
 }

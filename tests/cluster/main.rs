@@ -14,6 +14,7 @@ mod dry_run;
 mod failing;
 mod first_try;
 mod folder;
+mod hostile;
 mod memory;
 mod metric_types;
 mod qps;

@@ -76,12 +76,7 @@ impl Workload {
                 "template": template(name, json!({"cpu": "200m", "memory": "128Mi"})),
             },
         }));
-        let gadget = Workload {
-            namespace: namespace.clone(),
-            name: name.to_owned(),
-            kind: GroupVersionKind::gvk("trimtab.test", "v1", "Gadget"),
-            plural: "gadgets",
-        };
+        let gadget = Workload::known_gadget(namespace, name);
         let pods = Workload {
             kind: GroupVersionKind::gvk("apps", "v1", "ReplicaSet"),
             plural: "replicasets",
@@ -89,6 +84,21 @@ impl Workload {
         };
         let controller = tokio::spawn(control(gadget.clone(), pods));
         (gadget, controller)
+    }
+
+    /// A Deployment that was made otherwise.
+    pub fn known_deployment(namespace: &Namespace, name: &str) -> Workload {
+        Workload::known(namespace, name, "Deployment", "deployments")
+    }
+
+    /// A custom resource that was made otherwise, and has no controller but the test (see [`gadget_definition`]).
+    pub fn known_gadget(namespace: &Namespace, name: &str) -> Workload {
+        Workload {
+            namespace: namespace.clone(),
+            name: name.to_owned(),
+            kind: GroupVersionKind::gvk("trimtab.test", "v1", "Gadget"),
+            plural: "gadgets",
+        }
     }
 
     fn known(namespace: &Namespace, name: &str, kind: &str, plural: &'static str) -> Workload {
