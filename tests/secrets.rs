@@ -239,6 +239,8 @@ fn no_secret_is_told_in_logs_pages_snapshots_statuses_or_events() {
         .arg("run")
         .args(&common)
         .arg(format!("--listen={listen}"))
+        // The demo's own controller holds the Lease of the default name.
+        .arg("--leader-elect-resource-name=another")
         .stdout(File::create(folder.path("out")).expect("a file"))
         .stderr(File::create(&log).expect("a file"))
         .spawn()
