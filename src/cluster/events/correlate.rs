@@ -4,6 +4,7 @@
 //! `EventCorrelator`, client-go v0.36.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -87,13 +88,23 @@ impl Entry {
 /// Object, type and reason.
 type Similar = (Key, Arc<str>, EventKind, &'static str);
 
+/// Stands for a message. The texts themselves, ten of each of thousands of entries, would be the most that a process of a small
+/// cluster holds; where two messages had one digest, the second would raise the count of the first.
+type Digest = u64;
+
+fn digest(message: &str) -> Digest {
+    let mut hasher = DefaultHasher::new();
+    message.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Remembers what was said lately.
 #[derive(Debug)]
 pub struct Correlator {
     buckets: Recent<(Key, Arc<str>, EventKind), Bucket>,
     similar: Recent<Similar, Messages>,
     /// By message; `None` for the combined one.
-    said: Recent<(Similar, Option<String>), Said>,
+    said: Recent<(Similar, Option<Digest>), Said>,
     /// The time in the last name that was given.
     last_named: i128,
 }
@@ -107,7 +118,7 @@ struct Bucket {
 
 #[derive(Debug, Default)]
 struct Messages {
-    distinct: BTreeSet<String>,
+    distinct: BTreeSet<Digest>,
     last: Option<Timestamp>,
 }
 
@@ -143,7 +154,7 @@ impl Correlator {
 
     fn entry(&mut self, similar: Similar, mut occurrence: Occurrence) -> Entry {
         let combined = self.similar.entry(&similar).combines(&occurrence);
-        let message = (!combined).then(|| occurrence.message.clone());
+        let message = (!combined).then(|| digest(&occurrence.message));
         if combined {
             occurrence.message.insert_str(0, "(combined from similar events): ");
         }
@@ -177,10 +188,11 @@ impl Messages {
             self.distinct.clear();
         }
         self.last = Some(occurrence.at);
-        if self.distinct.len() + 1 >= DISTINCT_MESSAGES && !self.distinct.contains(&occurrence.message) {
+        let message = digest(&occurrence.message);
+        if self.distinct.len() + 1 >= DISTINCT_MESSAGES && !self.distinct.contains(&message) {
             return true;
         }
-        self.distinct.insert(occurrence.message.clone());
+        self.distinct.insert(message);
         false
     }
 }

@@ -110,6 +110,8 @@ impl Storm {
         let events = meeting(events, self.process);
         self.done.lock().retain(|at| events.iter().any(|event| event.at == *at));
         *self.events.lock() = events;
+        // Of workloads that are gone, else, for ever.
+        self.old_answers.lock().clear();
     }
 
     fn events(&self) -> Arc<[Event]> {
