@@ -4,26 +4,21 @@
 //! of them are given to Kubernetes' controller (`tests/conformance/oracle`), step by step: what it wants at the end is the count
 //! that we have come to. `SEEDS` is how many hours, `FIRST` the first one.
 
+#[path = "support/number.rs"]
+mod number;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::{env, fs, thread};
+use std::{fs, thread};
 
+use number::number;
 use serde_json::Value;
 use trimtab::sim::trial::{AtRest, Mutation, Plan, at_rest};
 
 /// At least so many steps have to be there: a window of five minutes, and as much again.
 const STEPS: usize = 36;
-
-fn number(variable: &str, default: u64) -> u64 {
-    match env::var(variable) {
-        Ok(text) => text
-            .parse()
-            .unwrap_or_else(|_| panic!("{variable} is a number, not {text:?}")),
-        Err(_) => default,
-    }
-}
 
 /// What autoscalers have come to in these hours, by seed.
 fn hours(first: u64, count: u64, mutation: Option<Mutation>) -> Vec<(u64, AtRest)> {

@@ -1,25 +1,20 @@
 //! Seeds: an hour of virtual time each, with everything that goes wrong in it. `SEEDS` is how many, `FIRST` the first one.
 
+#[path = "support/number.rs"]
+mod number;
+
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{env, fs, thread};
 
+use number::number;
 use trimtab::sim::trial::days::Days;
 use trimtab::sim::trial::{Asking, Event, Mutation, Plan, Point, What, run, shrink};
 
 /// Plans that found something once, as small as they could be made.
 const KEPT: &str = "tests/simulation/kept";
-
-fn number(variable: &str, default: u64) -> u64 {
-    match env::var(variable) {
-        Ok(text) => text
-            .parse()
-            .unwrap_or_else(|_| panic!("{variable} is a number, not {text:?}")),
-        Err(_) => default,
-    }
-}
 
 /// The command that runs one seed.
 fn again(seed: u64) -> String {

@@ -1,6 +1,6 @@
 //! Places for scale writes: few at a time, and those whose sync began first come first.
 //!
-//! Syncs of a pass begin in the order of who waited longest, but run on several threads, and what they wait for ends for all of
+//! Syncs of a pass begin in the order of who waited longest, but run beside one another, and what they wait for ends for all of
 //! them at once: a plain semaphore would serve them as they happen to come.
 
 use std::collections::BTreeMap;
