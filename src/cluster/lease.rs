@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::wire::{WireError, WireFailure};
 pub use identity::identity;
 pub(super) use record::{Seen, list};
-use record::{create, read, replace};
+use record::{create, new, read, replace};
 pub use word::{Former, LastWord};
 
 /// The time in which the lease is given back; after it the process ends all the same, and the lease runs out.
@@ -84,6 +84,8 @@ pub enum Leadership {
         former: Option<Former>,
         /// Takes what we tell whoever leads next.
         word: LastWord,
+        /// Tells this holding of the Lease from all others, for whatever is under it: the same for all who hold it together.
+        tenure: Arc<str>,
     },
 }
 
@@ -95,6 +97,13 @@ pub struct Above(watch::Receiver<Leadership>);
 impl Above {
     fn end(&self) -> Option<Instant> {
         self.0.borrow().end()
+    }
+
+    fn tenure(&self) -> Option<Arc<str>> {
+        match &*self.0.borrow() {
+            Leadership::Leading { tenure, .. } => Some(tenure.clone()),
+            Leadership::Following { .. } => None,
+        }
     }
 }
 
@@ -295,13 +304,24 @@ impl Lease {
     /// Writes us into the lease as it was seen.
     async fn take(&mut self) -> Result<(), WireError> {
         let began = Instant::now();
+        let tenure = self.tenure_above();
         let Some(seen) = &self.seen else { return Ok(()) };
-        let former = seen.former();
+        let mut former = seen.former();
+        let mut wish = seen.held_by(&self.settings, self.clock.now());
+        // Others may have decided in between: what was last said here is not the last that happened.
+        let others_decided = match &tenure {
+            Some(tenure) => !seen.is_under(tenure),
+            None => self.in_common && !self.holds(),
+        };
+        if others_decided {
+            word::forget(&mut wish);
+            former.iter_mut().for_each(|former| former.word = None);
+        }
         if self.follows() {
             self.word.begin_term();
         }
-        let mut wish = seen.held_by(&self.settings, self.clock.now());
         self.word.write(&mut wish);
+        tenure.iter().for_each(|tenure| word::put_under(&mut wish, tenure));
         let object = replace(&self.client, &self.settings, &wish).await?;
         if self.follows() {
             self.former = former;
@@ -315,9 +335,19 @@ impl Lease {
             self.former = None;
             self.word.begin_term();
         }
-        let object = create(&self.client, &self.settings, &self.word, self.clock.now()).await?;
+        let mut wish = new(&self.settings, self.clock.now());
+        self.word.write(&mut wish);
+        self.tenure_above()
+            .iter()
+            .for_each(|tenure| word::put_under(&mut wish, tenure));
+        let object = create(&self.client, &self.settings, &wish).await?;
         self.seen = Some(Seen::new(object, began));
         Ok(())
+    }
+
+    /// Of what this Lease is under, if anything is above it and led.
+    fn tenure_above(&self) -> Option<Arc<str>> {
+        self.above.as_ref().and_then(Above::tenure)
     }
 
     fn see(&mut self, object: LeaseObject) {
@@ -343,6 +373,7 @@ impl Lease {
             above: self.above.clone(),
             former: self.former.clone(),
             word: self.word.clone(),
+            tenure: self.seen.as_ref().map(Seen::tenure).unwrap_or_default(),
         });
         let following = || Leadership::Following {
             leader: holder.map(Into::into),

@@ -1,5 +1,6 @@
 //! The Lease object: what was seen of it, and what is written to it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -11,7 +12,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::LeaseSettings;
-use super::word::{self, Former, LastWord};
+use super::word::{self, Former};
 use crate::wire::{self, Limits, WireError, WireFailure};
 
 /// A Lease has some hundred bytes; this leaves room for what others write into its metadata.
@@ -58,6 +59,17 @@ impl Seen {
             renewed: self.spec()?.renew_time.as_ref()?.0,
             word: word::read(&self.object),
         })
+    }
+
+    /// See [`Leadership::Leading`](super::Leadership::Leading).
+    pub(super) fn tenure(&self) -> Arc<str> {
+        let uid = self.object.metadata.uid.as_deref().unwrap_or_default();
+        format!("{uid}/{}", self.transitions()).into()
+    }
+
+    /// Whether it was last written to in this tenure of what is above it.
+    pub(super) fn is_under(&self, tenure: &str) -> bool {
+        word::is_under(&self.object, tenure)
     }
 
     /// When it may be taken, unless it changes before.
@@ -150,13 +162,8 @@ pub(in crate::cluster) async fn list(client: &Client, settings: &LeaseSettings) 
     Ok(listed.items)
 }
 
-/// Makes the Lease, held by us.
-pub(super) async fn create(
-    client: &Client,
-    settings: &LeaseSettings,
-    word: &LastWord,
-    now: Timestamp,
-) -> Result<LeaseObject, WireError> {
+/// A Lease that there was not before, held by us.
+pub(super) fn new(settings: &LeaseSettings, now: Timestamp) -> LeaseObject {
     let mut spec = LeaseSpec {
         acquire_time: Some(MicroTime(now)),
         lease_transitions: Some(0),
@@ -169,12 +176,19 @@ pub(super) async fn create(
         labels: (!settings.labels.is_empty()).then(|| settings.labels.clone()),
         ..ObjectMeta::default()
     };
-    let mut object = LeaseObject {
+    LeaseObject {
         metadata,
         spec: Some(spec),
-    };
-    word.write(&mut object);
-    write(client, settings, Method::POST, &collection_path(settings), &object).await
+    }
+}
+
+/// Makes the Lease.
+pub(super) async fn create(
+    client: &Client,
+    settings: &LeaseSettings,
+    object: &LeaseObject,
+) -> Result<LeaseObject, WireError> {
+    write(client, settings, Method::POST, &collection_path(settings), object).await
 }
 
 /// Replaces the Lease, if nobody has written to it since `object` was read.

@@ -14,6 +14,7 @@ use super::*;
 use crate::clock::SystemClock;
 
 mod fencing;
+mod tenure;
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_under_another_ends_with_it() {
@@ -31,6 +32,7 @@ async fn a_lease_under_another_ends_with_it() {
         above: None,
         former: None,
         word: LastWord::default(),
+        tenure: "1".into(),
     });
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(leadership.borrow().leads(Instant::now()));
@@ -55,6 +57,7 @@ async fn a_lease_under_another_goes_on_as_long_as_that_one_is_renewed() {
                     above: None,
                     former: None,
                     word: LastWord::default(),
+                    tenure: "1".into(),
                 });
                 tokio::time::sleep(Duration::from_secs(2)).await;
             }

@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 
 /// The annotation that the word stands in.
 const ANNOTATION: &str = "trimtab.dev/unsaved-memory";
+/// The annotation of a Lease under another one: in which tenure of that one it was written to last.
+const UNDER: &str = "trimtab.dev/under";
 
 /// The last that a former leader let know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +83,25 @@ impl fmt::Debug for LastWord {
 pub(super) fn read(object: &LeaseObject) -> Option<Arc<str>> {
     let annotations = object.metadata.annotations.as_ref()?;
     annotations.get(ANNOTATION).map(|word| word.as_str().into())
+}
+
+/// Takes the word out of a Lease: nobody knows what is saved.
+pub(super) fn forget(object: &mut LeaseObject) {
+    if let Some(annotations) = &mut object.metadata.annotations {
+        annotations.remove(ANNOTATION);
+    }
+}
+
+pub(super) fn is_under(object: &LeaseObject, tenure: &str) -> bool {
+    let annotations = object.metadata.annotations.as_ref();
+    annotations
+        .and_then(|annotations| annotations.get(UNDER))
+        .is_some_and(|under| under == tenure)
+}
+
+pub(super) fn put_under(object: &mut LeaseObject, tenure: &str) {
+    let annotations = object.metadata.annotations.get_or_insert_default();
+    annotations.insert(UNDER.to_owned(), tenure.to_owned());
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ async fn take_over(world: &Arc<World>, who: &str, former: Option<Duration>, word
         above: None,
         former,
         word: LastWord::default(),
+        tenure: "1".into(),
     });
     let (recorder, writer) = events(world.client());
     tokio::spawn(writer.run(CancellationToken::new(), secs(0)));
