@@ -315,6 +315,12 @@ impl Lease {
         };
         if others_decided {
             word::forget(&mut wish);
+            if former.is_some() && self.follows() {
+                info!(
+                    lease = self.settings.name,
+                    "Was held last under another number of shards: what was decided since is not known"
+                );
+            }
             former.iter_mut().for_each(|former| former.word = None);
         }
         if self.follows() {
