@@ -19,7 +19,7 @@ fn one(bytes: &[u8]) {
             }
             let now = part.saved_at;
             for (_, record) in recollect(vec![part], |number, _| number == 0, now, now) {
-                let memory = record.inherited(5, None, now, now);
+                let (memory, _) = record.inherited(5, None, now);
                 let _ = memory.largest_from(now);
             }
         }

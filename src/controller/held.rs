@@ -11,9 +11,9 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use super::selectors::SelectorTable;
 use crate::cluster::autoscalers::{Autoscaler, Origin};
 use crate::memory::Memory;
-use crate::memory::stored::{Intent, Record, is_held, last_within, place, shifted, uid_mark};
+use crate::memory::stored::{Intent, Record, WRITES_LAND_WITHIN, is_held, last_within, place, shifted, uid_mark};
 use crate::observe::Status;
-use crate::spec::{Key, Spec};
+use crate::spec::{Behavior, Key, Spec};
 
 /// Everything that is held, for all autoscalers. Each is synced by one task at a time, so that what is taken out is put
 /// back before anybody asks for it.
@@ -36,6 +36,8 @@ struct Kept {
     former: Option<Box<Former>>,
     /// A scale write whose outcome is not known yet.
     intent: Option<Intent>,
+    /// One of which nobody knows whether it took place, and which had not when the count was seen last.
+    open: Option<Open>,
     /// What `memory` is compared with; `None` before the first conclusion.
     standing: Option<Standing>,
     /// The status that was written last, with the resource version that the write returned: the cache may lag behind.
@@ -54,6 +56,22 @@ struct Former {
     last_alive: Timestamp,
     /// Another process remembered it.
     is_inherited: bool,
+}
+
+/// A write that may still take place.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    intent: Intent,
+    /// Not after this.
+    until: Timestamp,
+}
+
+impl Open {
+    fn new(intent: Intent, last_alive: Timestamp) -> Self {
+        let sent = last_alive.max(intent.at);
+        let until = sent.saturating_add(WRITES_LAND_WITHIN).unwrap_or(Timestamp::MAX);
+        Self { intent, until }
+    }
 }
 
 /// Where an autoscaler stood after its last decision.
@@ -135,7 +153,7 @@ impl Held {
             .former
             .as_ref()
             .is_some_and(|former| former.record.intent.is_some());
-        (kept.memory.clone(), is_open)
+        (kept.memory.clone(), is_open || kept.open.is_some())
     }
 
     /// The clock was set by so many milliseconds: moves all that is remembered with it.
@@ -150,6 +168,10 @@ impl Held {
             }
             if let Some(intent) = &mut kept.intent {
                 intent.shift(by);
+            }
+            if let Some(open) = &mut kept.open {
+                open.intent.shift(by);
+                open.until = shifted(open.until, by);
             }
         }
     }
@@ -171,6 +193,10 @@ impl Held {
             kept.memory = memory;
             kept.intent = None;
             kept.standing = standing.or(kept.standing);
+            // Its test of the count fails from now on.
+            kept.open = kept
+                .open
+                .filter(|open| standing.is_none_or(|standing| standing.count == open.intent.from));
             is_new
         })
     }
@@ -187,6 +213,8 @@ impl Held {
                 unknown_until: None,
             };
             (kept.memory, kept.intent, kept.standing) = (memory, None, Some(standing));
+            // Of two writes that test the same count one can take place.
+            kept.open = None;
             kept.former = Some(Box::new(Former {
                 record,
                 last_alive: now,
@@ -208,22 +236,16 @@ impl Held {
         }
     }
 
-    /// What a former leader remembered, or what became of a write without an answer, now that the count is seen; `None` where
-    /// there is nothing, or it was taken before.
-    pub(super) fn recall(&self, spec: &Spec, count: i32, now: Timestamp) -> Option<Memory> {
+    /// What a former leader remembered, or what became of a write without an answer, now that the count is seen, at which the
+    /// autoscaler stands; `None` where there is nothing new.
+    pub(super) fn recall(&self, spec: &Spec, standing: Standing, now: Timestamp) -> Option<Memory> {
         let mut held = self.by_key.lock();
         let kept = held.get_mut(&spec.key)?;
-        let former = kept.former.take()?;
-        let Former {
-            record,
-            last_alive,
-            is_inherited,
-        } = *former;
         let behavior = spec.behavior.as_ref();
-        kept.memory = match is_inherited {
-            true => record.inherited(count, behavior, last_alive, now),
-            false => record.settled(count, behavior, last_alive),
-        };
+        match kept.former.take() {
+            Some(former) => kept.take_in(*former, behavior, standing, now),
+            None => kept.take_in_late(behavior, standing, now)?,
+        }
         kept.taken_out_at = self.set_by.load(Ordering::Relaxed);
         Some(kept.memory.clone())
     }
@@ -327,12 +349,39 @@ impl Held {
 }
 
 impl Kept {
+    fn take_in(&mut self, former: Former, behavior: Option<&Behavior>, standing: Standing, now: Timestamp) {
+        let Former {
+            record,
+            last_alive,
+            is_inherited,
+        } = former;
+        let (memory, open) = match is_inherited {
+            true => record.inherited(standing.count, behavior, now),
+            false => record.settled(standing.count, behavior, now),
+        };
+        self.memory = memory;
+        self.open = open.map(|intent| Open::new(intent, last_alive));
+        // A save that begins before this sync has ended has it, too.
+        self.standing = Some(standing);
+    }
+
+    /// A write that had not taken place when the count was seen last, and has now, counts from now on. `None` where it has not.
+    fn take_in_late(&mut self, behavior: Option<&Behavior>, standing: Standing, now: Timestamp) -> Option<()> {
+        let open = self.open?;
+        let took_place = open.intent.took_place(standing.count);
+        self.open = self.open.filter(|_| !took_place && now < open.until);
+        let behavior = behavior.filter(|_| took_place)?;
+        open.intent.count_in(&mut self.memory, behavior, now);
+        Some(())
+    }
+
     fn is_worth_saving(&self, now: Timestamp) -> bool {
         let worth = |standing: &Standing| {
             let since = now.saturating_sub(standing.longest_period).unwrap_or(Timestamp::MIN);
             !self.memory.says_only(standing.count, standing.bounds, since)
         };
-        self.former.is_some() || self.intent.is_some() || self.standing.as_ref().is_some_and(worth)
+        let is_open = self.former.is_some() || self.intent.is_some() || self.open.is_some();
+        is_open || self.standing.as_ref().is_some_and(worth)
     }
 
     fn is_held(&self) -> bool {
@@ -367,7 +416,7 @@ impl Kept {
             uid: standing.uid,
             memory: self.memory.thinned(),
             count: Some(standing.count),
-            intent: self.intent,
+            intent: self.intent.or(self.open.map(|open| open.intent)),
             unknown_until: None,
         })
     }
@@ -379,5 +428,72 @@ fn is_older(a: &str, b: &str) -> bool {
     match (a.parse::<u64>(), b.parse::<u64>()) {
         (Ok(a), Ok(b)) => a < b,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_767_600_000 + seconds).unwrap()
+    }
+
+    fn standing() -> Standing {
+        Standing {
+            uid: 1,
+            count: 5,
+            bounds: (1, 10),
+            longest_period: SignedDuration::ZERO,
+        }
+    }
+
+    /// What a former leader left that recommended 9 and was about to write 7.
+    fn taken_in() -> Kept {
+        let mut memory = Memory::default();
+        memory.recommend(9, at(0), Timestamp::MIN, SignedDuration::ZERO);
+        let record = Record {
+            key: Key::new("shop", "web"),
+            uid: 1,
+            memory,
+            count: Some(5),
+            intent: Some(Intent {
+                from: 5,
+                to: 7,
+                at: at(1),
+            }),
+            unknown_until: None,
+        };
+        let mut kept = Kept::default();
+        let former = Former {
+            record,
+            last_alive: at(3),
+            is_inherited: true,
+        };
+        kept.take_in(former, None, standing(), at(12));
+        kept
+    }
+
+    #[test]
+    fn what_is_taken_in_is_in_a_save_that_begins_before_the_sync_has_ended() {
+        let kept = Kept {
+            open: None,
+            ..taken_in()
+        };
+        assert!(kept.is_worth_saving(at(12)));
+        let record = kept.record(&Key::new("shop", "web")).unwrap();
+        assert_eq!(record.memory.largest_after(at(0)), Some(9));
+    }
+
+    #[test]
+    fn a_write_that_may_still_take_place_is_stored_until_it_cannot() {
+        let intent = |kept: &Kept| kept.record(&Key::new("shop", "web")).and_then(|record| record.intent);
+        let mut kept = taken_in();
+        assert_eq!(intent(&kept).map(|intent| intent.to), Some(7));
+        assert!(kept.take_in_late(None, standing(), at(62)).is_none());
+        assert!(intent(&kept).is_some());
+        // 60 s after its writer was last known to be alive.
+        assert!(kept.take_in_late(None, standing(), at(63)).is_none());
+        assert_eq!(intent(&kept), None);
     }
 }

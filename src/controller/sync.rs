@@ -125,7 +125,10 @@ async fn sync_valid(
         cx.held.catch_up(key, &mut memory);
         let now = cx.clock.now();
         if let Ok(scale) = &sight.seen.scale
-            && let Some(recalled) = cx.held.recall(spec, scale.spec_replicas, now)
+            && let Some(recalled) = {
+                let standing = Standing::new(autoscaler, spec, scale.spec_replicas);
+                cx.held.recall(spec, standing, now)
+            }
         {
             memory = recalled;
         }
@@ -297,7 +300,7 @@ fn remember(
         cx.held.remember(key, memory, None);
         return;
     };
-    if cx.keeper.is_none() && !is_open {
+    if cx.keeper.is_none() && decision.write.is_none() {
         cx.held.remember(key, memory, None);
         return;
     }

@@ -24,6 +24,10 @@ pub const MOST_PARTS: usize = 16;
 /// The most bytes of a part before its records are spread over twice as many: small enough to be written once a pass.
 pub const PART_BYTES: usize = 128 * 1024;
 
+/// So long after its writer was last known to be alive a write may still take place: as long as an API server goes on with a
+/// request (kube-apiserver's `--request-timeout`).
+pub const WRITES_LAND_WITHIN: SignedDuration = SignedDuration::from_secs(60);
+
 /// A scale write that is about to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Intent {
@@ -67,6 +71,24 @@ impl Intent {
     /// As [`Record::shift`].
     pub fn shift(&mut self, by: i64) {
         self.at = shifted(self.at, by);
+    }
+
+    /// Whether it took place, by the `count` that is seen: it has moved its way.
+    pub fn took_place(&self, count: i32) -> bool {
+        match self.to > self.from {
+            true => count > self.from,
+            false => count < self.from,
+        }
+    }
+
+    /// Has policies count it, as having taken place at `at`.
+    pub fn count_in(&self, memory: &mut Memory, behavior: &Behavior, at: Timestamp) {
+        let (direction, rules) = match self.to > self.from {
+            true => (Direction::Up, &behavior.scale_up),
+            false => (Direction::Down, &behavior.scale_down),
+        };
+        let change = self.to.saturating_sub(self.from).saturating_abs();
+        memory.scaled(direction, change, at, rules);
     }
 }
 
@@ -148,14 +170,8 @@ impl Record {
     ///
     /// What may have been recommended and was not stored counts as having been the count itself; where the count is another than
     /// it was, something was. Between the two leaders nobody recommends anything: what was recommended last holds until now,
-    /// since the load may have changed a moment ago.
-    pub fn inherited(
-        mut self,
-        count: i32,
-        behavior: Option<&Behavior>,
-        last_alive: Timestamp,
-        now: Timestamp,
-    ) -> Memory {
+    /// since the load may have changed a moment ago. The second is as of [`settled`](Self::settled).
+    pub fn inherited(mut self, count: i32, behavior: Option<&Behavior>, now: Timestamp) -> (Memory, Option<Intent>) {
         let remember = |memory: &mut Memory, replicas, at| {
             memory.recommend(replicas, at, Timestamp::MIN, SignedDuration::ZERO);
         };
@@ -165,30 +181,22 @@ impl Record {
         if self.count.is_some_and(|stood_at| stood_at != count) {
             remember(&mut self.memory, count, now);
         }
-        let mut memory = self.settled(count, behavior, last_alive);
+        let (mut memory, open) = self.settled(count, behavior, now);
         if let Some(last) = memory.last_recommendation() {
             remember(&mut memory, last, now);
         }
-        memory
+        (memory, open)
     }
 
-    /// The memory, now that the autoscaler's `count` is seen. An intent took place if the count has moved its way since; it then
-    /// counts from when its own writer was last known to be alive, `last_alive`, since its write may have waited for a place
-    /// until then.
-    pub fn settled(self, count: i32, behavior: Option<&Behavior>, last_alive: Timestamp) -> Memory {
-        let mut memory = self.memory;
-        if let (Some(intent), Some(behavior)) = (self.intent, behavior) {
-            let (direction, rules, took_place) = match intent.to > intent.from {
-                true => (Direction::Up, &behavior.scale_up, count > intent.from),
-                false => (Direction::Down, &behavior.scale_down, count < intent.from),
-            };
-            if took_place {
-                let at = last_alive.max(intent.at);
-                let change = intent.to.saturating_sub(intent.from).saturating_abs();
-                memory.scaled(direction, change, at, rules);
-            }
+    /// The memory, `now` that the autoscaler's `count` is seen, and the intent if it has not taken place yet. One that has counts
+    /// from now on: nobody has looked since it was sent, and its write may have waited for a place, or been long on its way.
+    pub fn settled(self, count: i32, behavior: Option<&Behavior>, now: Timestamp) -> (Memory, Option<Intent>) {
+        let (mut memory, open) = (self.memory, self.intent);
+        let took_place = open.filter(|intent| intent.took_place(count));
+        if let (Some(intent), Some(behavior)) = (took_place, behavior) {
+            intent.count_in(&mut memory, behavior, now);
         }
-        memory
+        (memory, open.filter(|_| took_place.is_none()))
     }
 }
 

@@ -365,3 +365,41 @@ async fn a_write_whose_answer_was_lost_counts_if_the_count_has_moved() {
         term.kill();
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_takes_place_after_the_old_count_was_seen_once_more_counts_too() {
+    let slow = json!({"scaleUp": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 120}]}});
+    for killed in [false, true] {
+        let world = World::with_behavior(1, slow.clone());
+        let mut term = lead(&world, "first", None).await;
+        term.scene.until(secs(100)).await;
+        let late = Faults {
+            late: secs(24),
+            ..Faults::default()
+        };
+        term.scene.faults(late);
+        let shows = world.double();
+        term.scene.until(shows + secs(6)).await;
+        // Without metrics nothing is written that would be faster.
+        term.scene.faults(Faults {
+            metrics_take: secs(60),
+            ..Faults::default()
+        });
+        if killed {
+            let killed = term.kill();
+            term = lead(&world, "second", Some(killed)).await;
+        }
+        term.scene.until(shows + secs(23)).await;
+        assert_eq!(scales(&world), [], "killed: {killed}");
+        term.scene.faults(Faults::default());
+        term.scene.until(secs(500)).await;
+        let scales = scales(&world);
+        assert_eq!(scales.len(), 2, "killed: {killed}, {scales:?}");
+        assert!(
+            scales[0].0 <= shows.as_secs_f64() + 25.0,
+            "killed: {killed}, {scales:?}"
+        );
+        assert!(scales[1].0 - scales[0].0 >= 120.0, "killed: {killed}, {scales:?}");
+        term.kill();
+    }
+}

@@ -42,6 +42,8 @@ pub(super) struct Faults {
     pub(super) too_many: bool,
     /// Scales are written, and nobody answers.
     pub(super) lose_answers: bool,
+    /// Scales are written so long after they arrive, and nobody answers; zero: at once.
+    pub(super) late: Duration,
     /// ConfigMaps are refused with 403.
     pub(super) no_config_maps: bool,
     /// Each answer about ConfigMaps takes so long.
@@ -113,6 +115,8 @@ pub(super) struct World {
     asked: Load,
     /// The counts that were written.
     counts: Mutex<BTreeMap<usize, i64>>,
+    /// Writes of counts that have not taken place yet, each with the count that it expects.
+    late: Mutex<Vec<(i64, Written)>>,
     /// ConfigMaps by name.
     pub(super) config_maps: Mutex<BTreeMap<String, Value>>,
     /// Leases by name.
@@ -145,6 +149,7 @@ impl World {
             behavior,
             asked,
             counts: Mutex::default(),
+            late: Mutex::default(),
             config_maps: Mutex::default(),
             leases: Mutex::default(),
             faults: Mutex::default(),
@@ -244,6 +249,16 @@ impl World {
         let patch: Value = serde_json::from_slice(body).unwrap();
         let replicas = patch.as_array().unwrap().last().unwrap()["value"].as_i64().unwrap();
         let autoscaler = name[4..].parse().unwrap();
+        if !faults.late.is_zero() {
+            let from = patch[0]["value"].as_i64().unwrap_or(0);
+            let written = Written {
+                at: at + faults.late,
+                autoscaler,
+                replicas,
+            };
+            self.late.lock().push((from, written));
+            std::future::pending::<()>().await;
+        }
         if patch[0]["value"].as_i64().unwrap_or(0) != self.count(autoscaler) {
             let status =
                 json!({"kind": "Status", "status": "Failure", "reason": "Invalid", "code": 422, "message": "no"});
@@ -269,6 +284,27 @@ impl World {
     }
 
     fn count(&self, autoscaler: usize) -> i64 {
+        self.lands();
+        self.count_before(autoscaler)
+    }
+
+    /// Does what is late and due by now, if the count is still the one that it expects.
+    fn lands(&self) {
+        let now = self.elapsed();
+        let due: Vec<(i64, Written)> = self
+            .late
+            .lock()
+            .extract_if(.., |(_, written)| written.at <= now)
+            .collect();
+        for (from, written) in due {
+            if self.count_before(written.autoscaler) == from {
+                self.counts.lock().insert(written.autoscaler, written.replicas);
+                self.seen.lock().scales.push(written);
+            }
+        }
+    }
+
+    fn count_before(&self, autoscaler: usize) -> i64 {
         let written = self.counts.lock().get(&autoscaler).copied();
         written.unwrap_or(self.pods_of(autoscaler) as i64)
     }

@@ -212,7 +212,7 @@ fn held() -> Record {
 fn what_lies_after_the_last_save_counts_as_the_current_count() {
     let memory = |lacking: bool| {
         let found = recollect(vec![part(0, vec![held()])], |_, _| lacking, at(90), at(100));
-        found[&held().key].clone().inherited(9, None, at(90), at(100))
+        found[&held().key].clone().inherited(9, None, at(100)).0
     };
     // Everything was stored when its writer was last known to be alive.
     assert_eq!(memory(false).largest_after(at(-100)), Some(4));
@@ -224,24 +224,21 @@ fn what_lies_after_the_last_save_counts_as_the_current_count() {
 
 #[test]
 fn what_was_recommended_last_holds_until_the_next_leader_sees_the_count() {
-    let memory = held().inherited(9, None, at(2), at(25));
+    let (memory, _) = held().inherited(9, None, at(25));
     assert_eq!(memory.largest_after(at(24)), Some(4));
     assert_eq!(memory.largest_after(at(-101)), Some(9));
-    assert!(record("web").inherited(9, None, at(2), at(25)).is_new());
+    assert!(record("web").inherited(9, None, at(25)).0.is_new());
 }
 
 #[test]
 fn a_count_that_is_not_the_stored_one_was_recommended_meanwhile() {
     for count in [12, 7] {
-        let memory = held().inherited(count, None, at(2), at(25));
+        let (memory, _) = held().inherited(count, None, at(25));
         assert_eq!(memory.largest_after(at(24)), Some(count));
         assert_eq!(memory.last_recommendation(), Some(count));
     }
     let unknown = Record { count: None, ..held() };
-    assert_eq!(
-        unknown.inherited(12, None, at(2), at(25)).largest_after(at(24)),
-        Some(4)
-    );
+    assert_eq!(unknown.inherited(12, None, at(25)).0.largest_after(at(24)), Some(4));
 }
 
 #[test]
@@ -251,8 +248,10 @@ fn an_intent_took_place_if_the_count_has_moved() {
         ..record("web")
     };
     let moved = |record: Record, count, direction| {
-        let memory = record.settled(count, Some(&behavior()), at(7));
-        memory.moved_after(direction, at(-1))
+        let (memory, open) = record.settled(count, Some(&behavior()), at(7));
+        let moved = memory.moved_after(direction, at(-1));
+        assert_eq!(open.is_none(), moved != 0, "what has not taken place may yet");
+        moved
     };
     for (count, expected) in [(4, 0), (8, 4), (6, 4), (12, 4), (3, 0)] {
         assert_eq!(moved(intent(4, 8), count, Direction::Up), expected, "found {count}");
@@ -260,12 +259,12 @@ fn an_intent_took_place_if_the_count_has_moved() {
     for (count, expected) in [(8, 0), (4, 4), (6, 4), (1, 4), (9, 0)] {
         assert_eq!(moved(intent(8, 4), count, Direction::Down), expected, "found {count}");
     }
-    // It may have been written as late as its writer lived, and counts from then.
-    let memory = intent(4, 8).settled(8, Some(&behavior()), at(7));
+    // It may have been written just now, and counts from then.
+    let (memory, _) = intent(4, 8).settled(8, Some(&behavior()), at(7));
     assert_eq!(memory.moved_after(Direction::Up, at(6)), 4);
     assert_eq!(memory.moved_after(Direction::Up, at(7)), 0);
-    assert_eq!(moved(intent(4, 8), 8, Direction::Down), 0);
-    assert!(intent(4, 8).settled(8, None, at(7)).is_new());
+    assert_eq!(memory.moved_after(Direction::Down, at(-1)), 0);
+    assert!(intent(4, 8).settled(8, None, at(7)).0.is_new());
 }
 
 #[test]
