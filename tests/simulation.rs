@@ -141,7 +141,7 @@ fn hours_in_the_life_of_one_process_leave_no_task_behind() {
 }
 
 /// Known bugs, what the judge has to say of each, and a seed whose workloads show it.
-const BUGS: [(Mutation, &str, u64); 11] = [
+const BUGS: [(Mutation, &str, u64); 12] = [
     (Mutation::WritesUntested, "a change by somebody else was overwritten", 1),
     (Mutation::FailureIsZero, "and the last answer of", 1),
     (Mutation::NoWindow, "was recommended at", 1),
@@ -149,6 +149,7 @@ const BUGS: [(Mutation, &str, u64); 11] = [
     (Mutation::BeyondMax, "outside of", 8),
     (Mutation::WritesNothing, "ends with", 1),
     (Mutation::ForgetsEverything, "its policies allow", 7),
+    (Mutation::ForgetsIntents, "its policies allow", 7),
     (Mutation::MissingIsZero, "what was answered wants", 1),
     (Mutation::OverstatesUsage, "were wanted", 1),
     (Mutation::LeadsForEver, " leads", 1),
@@ -176,6 +177,16 @@ fn occasions(mutation: Mutation) -> Vec<Event> {
         ],
         Mutation::ForgetsEverything => (5..60)
             .map(|n| event(n * 40, 0, What::Killed(Duration::from_secs(1))))
+            .collect(),
+        // Killed when a count is written and the answer has not come.
+        Mutation::ForgetsIntents => (5..60)
+            .map(|n| {
+                let written = Point {
+                    request: Asking::Scale,
+                    done: true,
+                };
+                event(n * 40, 0, What::KilledAt(written, Duration::from_secs(1)))
+            })
             .collect(),
         Mutation::MissingIsZero => vec![event(900, 1_400, What::MetricsMissing)],
         // One whose Lease is cut off leads on, while the other one takes it.

@@ -275,15 +275,18 @@ impl Judge {
             false => Vec::new(),
         };
         let intended = watched.last_decision_at().is_some_and(|at| saves.of(process).has(at));
+        let is_of_term = *leads == Some(process);
         watched.scaled.push(Scaled {
             at: now,
             from,
             to,
-            counts: match (*leads == Some(process), write.told) {
-                (true, true) => Counts::Surely,
-                _ => Counts::Perhaps,
+            counts: match is_of_term && write.told {
+                true => Counts::Surely,
+                false => Counts::Perhaps,
             },
+            known: now,
             saved: intended,
+            is_open: is_of_term && !write.told,
         });
         drop(state);
         found

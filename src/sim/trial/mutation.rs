@@ -19,6 +19,8 @@ pub enum Mutation {
     WritesNothing,
     /// What former processes have stored is not there.
     ForgetsEverything,
+    /// What former processes were about to write, and may have written, is not there.
+    ForgetsIntents,
     /// It takes pods without a value for pods that use nothing.
     MissingIsZero,
     /// It takes everything for a half more than it is.
@@ -31,7 +33,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::WritesUntested,
         Self::FailureIsZero,
         Self::NoWindow,
@@ -39,6 +41,7 @@ impl Mutation {
         Self::BeyondMax,
         Self::WritesNothing,
         Self::ForgetsEverything,
+        Self::ForgetsIntents,
         Self::MissingIsZero,
         Self::OverstatesUsage,
         Self::LeadsForEver,

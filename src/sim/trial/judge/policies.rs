@@ -11,16 +11,21 @@ pub(super) struct Scaled {
     pub(super) from: i32,
     pub(super) to: i32,
     pub(super) counts: Counts,
+    /// When the process knew of it.
+    pub(super) known: Duration,
     /// Whether it was in the store before it was done.
     pub(super) saved: bool,
+    /// Whether whoever sees its count next knows by it that it took place.
+    pub(super) is_open: bool,
 }
 
 /// Whether the process remembers a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Counts {
     Surely,
-    /// It was not told, and finds out by the count or does not; or its memory may be lost. It may take the write for as late as
-    /// it saw the count for the next time.
+    /// It was not told, or another process was, and found out by the count; it takes the write for as late as that.
+    Found,
+    /// It was not told, and finds out by the count or does not; or its memory may be lost.
     Perhaps,
 }
 
@@ -77,8 +82,8 @@ fn limit(policy: &Value, before: &[Scaled], now: Duration, from: i32, up: bool) 
         let allows_more = (scaled.to < scaled.from) == up;
         match (scaled.counts, allows_more) {
             (Counts::Surely, true) => age < period,
-            (Counts::Surely, false) => age < period.saturating_sub(SLACK),
-            (Counts::Perhaps, true) => age < period + FOUND_WITHIN,
+            (Counts::Surely | Counts::Found, false) => age < period.saturating_sub(SLACK),
+            (Counts::Found | Counts::Perhaps, true) => age < period + FOUND_WITHIN,
             (Counts::Perhaps, false) => false,
         }
     };
@@ -112,7 +117,9 @@ mod tests {
             from: 2,
             to: 5,
             counts: Counts::Surely,
+            known: at(100),
             saved: true,
+            is_open: false,
         }];
         assert_eq!(allowed(&pods, &written, at(150), 5, 6), Ok(()));
         assert_eq!(
@@ -132,6 +139,11 @@ mod tests {
         }];
         assert_eq!(allowed(&pods, &fallen, at(279), 5, 10), Ok(()), "it may count");
         assert!(allowed(&pods, &fallen, at(281), 5, 10).is_err());
+        let found = [Scaled {
+            counts: Counts::Found,
+            ..written[0]
+        }];
+        assert!(allowed(&pods, &found, at(150), 5, 7).is_err());
         assert_eq!(allowed(&percent, &[], at(150), 9, 4), Ok(()));
         assert!(allowed(&percent, &[], at(150), 9, 3).is_err());
         assert!(allowed(&json!({}), &[], at(0), 5, 11).is_err() && allowed(&json!({}), &[], at(0), 1, 4).is_ok());

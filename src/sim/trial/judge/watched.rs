@@ -122,10 +122,21 @@ impl Watched {
         };
         // No sync of an autoscaler begins before the one before has ended.
         self.concluded(at);
+        self.finds_out(at, decided.seen);
         self.found = self.found.or(decided.seen.map(|seen| (seen, at)));
         self.decisions.push_back(decided);
         if self.decisions.len() > DECISIONS {
             self.decisions.pop_front();
+        }
+    }
+
+    /// Whether an open write took place the count says, unless somebody else has changed it.
+    fn finds_out(&mut self, now: Duration, seen: Option<i32>) {
+        if let (Some(seen), Some(last)) = (seen, self.scaled.last_mut().filter(|scaled| scaled.is_open)) {
+            if seen == last.to {
+                (last.counts, last.known) = (Counts::Found, now);
+            }
+            last.is_open = false;
         }
     }
 
@@ -157,7 +168,7 @@ impl Watched {
         self.found = self.found.map(|(_, at)| (i32::MIN, at));
         self.scaled
             .iter_mut()
-            .for_each(|scaled| scaled.counts = Counts::Perhaps);
+            .for_each(|scaled| (scaled.counts, scaled.is_open) = (Counts::Perhaps, false));
     }
 
     /// Another process, or another life of the same, takes over what is stored: what was saved counts on, and so does what had
@@ -171,9 +182,14 @@ impl Watched {
         // Nor does what is found first count in a term that has something stored to go by.
         let known = self.found.filter(|(_, at)| saves.has(*at) || had_time(*at));
         self.found = known.or(Some((i32::MIN, last)));
-        let kept = |scaled: &Scaled| scaled.saved || saves.has(scaled.at) || had_time(scaled.at);
-        let lost = self.scaled.iter_mut().filter(|scaled| !kept(scaled));
-        lost.for_each(|scaled| scaled.counts = Counts::Perhaps);
+        for scaled in &mut self.scaled {
+            let settled = scaled.counts != Counts::Perhaps && (saves.has(scaled.known) || had_time(scaled.known));
+            if !settled {
+                // The intent is all that is left of it, until its count is seen.
+                scaled.is_open = scaled.saved && (scaled.is_open || scaled.counts != Counts::Perhaps);
+                scaled.counts = Counts::Perhaps;
+            }
+        }
     }
 
     /// What is wrong with a write `from` a count `to` another; `least`: the lowest count that the answers allow by a spec.

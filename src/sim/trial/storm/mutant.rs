@@ -5,11 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::answers::whole;
 use super::{head_of, metrics};
+use crate::memory::stored::{decode, encode};
 use crate::sim::api::{AnswerBody, Api};
 use crate::sim::trial::Mutation;
 use crate::sim::trial::plan::Asking;
@@ -63,10 +65,26 @@ pub(super) fn misread(
         (Some(Mutation::ForgetsEverything), Some(Asking::Stored)) => {
             Bytes::from_static(br#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":[]}"#)
         }
+        (Some(Mutation::ForgetsIntents), Some(Asking::Stored)) => without_intents(&body).unwrap_or(body),
         (Some(Mutation::MissingIsZero), Some(Asking::Metrics)) => metrics::filled_with_nothing(api, at, path, body),
         (Some(Mutation::OverstatesUsage), Some(Asking::Metrics)) => metrics::overstated(body),
         _ => body,
     }
+}
+
+/// Stored memory without the writes whose outcome was not known.
+fn without_intents(body: &Bytes) -> Option<Bytes> {
+    let mut list: Value = serde_json::from_slice(body).ok()?;
+    for item in list["items"].as_array_mut()? {
+        let mut object: ConfigMap = serde_json::from_value(item.take()).ok()?;
+        for data in object.binary_data.iter_mut().flat_map(|data| data.values_mut()) {
+            let mut part = decode(&data.0).ok()?;
+            part.records.iter_mut().for_each(|record| record.intent = None);
+            data.0 = encode(&part);
+        }
+        *item = serde_json::to_value(object).ok()?;
+    }
+    Some(list.to_string().into())
 }
 
 /// Takes the test out of a patch.
