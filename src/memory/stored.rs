@@ -136,7 +136,8 @@ fn fnv(hash: u64, bytes: &[u8]) -> u64 {
     })
 }
 
-/// What all parts say together, by name: of two records the one that was stored later.
+/// What all parts say together, by name: of two records the one that was stored later. Parts that did not exist any more when the
+/// last one was stored are left out: who stored it could not read them, and its own say nothing of what these do.
 ///
 /// `last_alive` is when the former leader is last known to have led, and `lacking` whether something may have been recommended
 /// until then that is not stored, by the part's number and the autoscaler. What is remembered for a time after `now` counts as
@@ -148,8 +149,9 @@ pub fn recollect(
     now: Timestamp,
 ) -> BTreeMap<Key, Record> {
     parts.sort_by_key(|part| part.saved_at);
+    let there_are = parts.last().map_or(0, |last| last.parts);
     let mut records = BTreeMap::new();
-    for part in parts {
+    for part in parts.into_iter().filter(|part| part.number < there_are) {
         for mut record in part.records {
             let gap = lacking(part.number, &record.key).then(|| last_alive.min(now));
             record.memory.not_later_than(now);

@@ -107,7 +107,7 @@ pub async fn begin(store: Arc<MemoryStore>, circumstances: Circumstances) -> Beg
         word,
         term,
         state: Arc::new(Mutex::new(State {
-            parts: Parts::new(versions, Instant::now()),
+            parts: Parts::new(versions, was_read, Instant::now()),
             waiting: Vec::new(),
             trouble: None,
         })),

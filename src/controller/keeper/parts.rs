@@ -17,9 +17,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// How often that is looked at which nobody hurries to save.
 const SLOW_PERIOD: Duration = Duration::from_secs(60);
 
+/// Stands in the word for all autoscalers of all parts, whatever their versions.
+const ALL: &str = "*@*";
+
 /// All parts.
 pub(super) struct Parts {
     each: Vec<Part>,
+    /// What the store has is known. Where it could not be read, there may be more parts in it, and other versions of these.
+    was_read: bool,
 }
 
 #[derive(Clone)]
@@ -42,8 +47,8 @@ struct Part {
 }
 
 impl Parts {
-    /// These versions are in the store, by number; there is one part at least.
-    pub(super) fn new(versions: Vec<Option<String>>, now: Instant) -> Self {
+    /// These versions are in the store, by number, if it `was_read`; there is one part at least.
+    pub(super) fn new(versions: Vec<Option<String>>, was_read: bool, now: Instant) -> Self {
         let part = |version| Part {
             version,
             tried: now,
@@ -58,7 +63,7 @@ impl Parts {
         if each.is_empty() {
             each.push(part(None));
         }
-        Self { each }
+        Self { each, was_read }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -111,6 +116,10 @@ impl Parts {
 
     /// What is not saved, for the next leader.
     pub(super) fn word(&self) -> String {
+        // It will find what a former leader has saved, which says nothing of this term.
+        if !self.was_read && self.each.iter().any(|part| part.version.is_none()) {
+            return ALL.to_owned();
+        }
         let entries = self.each.iter().enumerate();
         let entries = entries.filter_map(|(number, part)| part.unsaved.entry(number, part.version.as_deref()));
         entries.collect::<Vec<_>>().join(" ")
@@ -201,11 +210,12 @@ impl Parts {
 
 #[cfg(test)]
 mod tests {
+    use super::super::unsaved::lacks;
     use super::*;
 
     fn parts(count: usize) -> (Parts, Instant) {
         let now = Instant::now();
-        (Parts::new(vec![None; count], now), now)
+        (Parts::new(vec![None; count], true, now), now)
     }
 
     /// A name whose record is in this part.
@@ -291,6 +301,24 @@ mod tests {
         assert!(parts.word().starts_with("1@5="), "{}", parts.word());
         parts.double();
         assert_eq!(parts.word(), "0@5 1@5 2@ 3@");
+    }
+
+    #[test]
+    fn where_the_store_could_not_be_read_all_is_lacking_until_each_part_is_saved() {
+        let now = Instant::now();
+        let mut parts = Parts::new(Vec::new(), false, now);
+        let lacking = |parts: &Parts, number: usize| lacks(Some(&parts.word()), number, Some("7"), &key(0, 1));
+        assert!(lacking(&parts, 0) && lacking(&parts, 3));
+        parts.begin(0);
+        parts.failed(0, now);
+        assert!(lacking(&parts, 0) && lacking(&parts, 3), "{}", parts.word());
+        parts.begin(0);
+        parts.saved(0, "8".into(), now, false, true);
+        assert_eq!(parts.word(), "");
+        parts.double();
+        parts.begin(0);
+        parts.saved(0, "9".into(), now, false, true);
+        assert!(lacking(&parts, 1), "{}", parts.word());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The word has an entry for each part that lacks something, `NUMBER@VERSION=MARK,MARK`: these autoscalers are not up to date in
 //! that version of the part. A later version has all of them. `*` for a version: nobody can say which one will. No marks: all
-//! autoscalers of the part.
+//! autoscalers of the part. `*` for a number: all parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -105,21 +105,23 @@ async fn story(loads: &[(u64, u32)], faults: &[(Duration, Faults)], kill: Option
     if let Some(first) = first {
         first.kill();
     }
-    let seen = world.seen.lock();
-    let mine = seen.renewals.iter().filter(|(_, who)| who == "first");
-    Story {
-        killed: kill,
-        renewed: mine.map(|(at, _)| *at).max().unwrap(),
-        recommended: seen.recommended.clone(),
-        scales: seen
-            .scales
-            .iter()
-            .map(|scale| (scale.at, scale.replicas as i32))
-            .collect(),
-    }
+    Story::of(&world, kill, "first")
 }
 
 impl Story {
+    /// What happened by now, when `who` was `killed`.
+    fn of(world: &World, killed: Option<Duration>, who: &str) -> Self {
+        let seen = world.seen.lock();
+        let mine = seen.renewals.iter().filter(|(_, by)| by == who);
+        let scales = seen.scales.iter().map(|scale| (scale.at, scale.replicas as i32));
+        Self {
+            killed,
+            renewed: mine.map(|(at, _)| *at).max().unwrap(),
+            recommended: seen.recommended.clone(),
+            scales: scales.collect(),
+        }
+    }
+
     /// When it first fell below `count`.
     fn fell(&self, count: i32) -> Duration {
         let mut highest = 0;
@@ -245,6 +247,37 @@ async fn what_was_recommended_before_the_last_renewal_counts_however_slow_the_st
     // Those that were killed before the bounce was seen, or between a recommendation and the next renewal or save.
     println!("{lost} of {all} forgot the bounce");
     assert!(lost * 2 < all, "{lost} of {all}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_leader_recommended_that_could_neither_read_nor_save_counts_for_the_next_one() {
+    let window = json!({"scaleDown": {"stabilizationWindowSeconds": WINDOW.as_secs()}});
+    let world = World::with_behavior(1, window);
+    let until = |seconds| sleep_until(world.started + secs(seconds));
+    let first = Process::start(&world, "first");
+    for (at, milli) in FALL {
+        until(at).await;
+        world.load(milli);
+    }
+    until(200).await;
+    first.kill();
+    world.faults.lock().no_config_maps = true;
+    let second = Process::start(&world, "second");
+    for (at, milli) in &BOUNCE[2..] {
+        until(*at).await;
+        world.load(*milli);
+    }
+    until(270).await;
+    second.kill();
+    world.faults.lock().no_config_maps = false;
+    let third = Process::start(&world, "third");
+    until(500).await;
+    third.kill();
+    let story = Story::of(&world, Some(secs(270)), "second");
+    let bounce = story.last_high(4, secs(260));
+    assert!(bounce > secs(220), "{story:?}");
+    story.check_windows();
+    assert!(story.fell(4) >= bounce + WINDOW, "{story:?}");
 }
 
 #[tokio::test(start_paused = true)]

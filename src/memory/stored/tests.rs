@@ -199,6 +199,23 @@ fn of_two_records_the_later_counts() {
     assert_eq!(found[&new.key].memory, new.memory);
 }
 
+#[test]
+fn parts_of_a_leader_before_one_that_could_not_read_them_count_no_more() {
+    let of_two = |saved, number| Part {
+        number,
+        parts: 2,
+        ..part(saved, vec![record(["web", "api"][number])])
+    };
+    let names = |parts| -> Vec<String> {
+        let found = recollect(parts, |_, _| false, at(90), at(100));
+        found.keys().map(|key| key.name.to_string()).collect()
+    };
+    assert_eq!(names(vec![of_two(0, 0), of_two(1, 1)]), ["api", "web"]);
+    assert_eq!(names(vec![part(2, Vec::new()), of_two(1, 1)]), [""; 0]);
+    // One of two is saved, and the other is what it was before there were two.
+    assert_eq!(names(vec![part(0, vec![record("web")]), of_two(1, 1)]), ["api", "web"]);
+}
+
 /// 9 until a while ago, 4 when it was stored, with 9 pods.
 fn held() -> Record {
     let mut held = record("web");
