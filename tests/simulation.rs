@@ -141,15 +141,16 @@ fn hours_in_the_life_of_one_process_leave_no_task_behind() {
 }
 
 /// Known bugs, what the judge has to say of each, and a seed whose workloads show it.
-const BUGS: [(Mutation, &str, u64); 12] = [
+const BUGS: [(Mutation, &str, u64); 13] = [
     (Mutation::WritesUntested, "a change by somebody else was overwritten", 1),
     (Mutation::FailureIsZero, "and the last answer of", 1),
     (Mutation::NoWindow, "was recommended at", 1),
     (Mutation::NoPolicies, "its policies allow", 4),
-    (Mutation::BeyondMax, "outside of", 8),
+    (Mutation::BeyondMax, "outside of", 12),
     (Mutation::WritesNothing, "ends with", 1),
-    (Mutation::ForgetsEverything, "its policies allow", 7),
-    (Mutation::ForgetsIntents, "its policies allow", 7),
+    (Mutation::ForgetsEverything, "its policies allow", 3),
+    (Mutation::ForgetsIntents, "its policies allow", 3),
+    (Mutation::SaysAllIsSaved, "was recommended at", 1),
     (Mutation::MissingIsZero, "what was answered wants", 1),
     (Mutation::OverstatesUsage, "were wanted", 1),
     (Mutation::LeadsForEver, " leads", 1),
@@ -186,6 +187,18 @@ fn occasions(mutation: Mutation) -> Vec<Event> {
                     done: true,
                 };
                 event(n * 40, 0, What::KilledAt(written, Duration::from_secs(1)))
+            })
+            .collect(),
+        // Killed after a time in which more was recommended than before and nothing could be saved, and back when what was stored
+        // can be read.
+        Mutation::SaysAllIsSaved => (1..14)
+            .flat_map(|n| {
+                let memory = "/api/v1/namespaces/kube-system/configmaps";
+                [
+                    event(n * 160, 55, forbidden(memory)),
+                    event(n * 160 + 5, 40, What::MetricsMissing),
+                    event(n * 160 + 50, 0, What::Killed(Duration::from_secs(5))),
+                ]
             })
             .collect(),
         Mutation::MissingIsZero => vec![event(900, 1_400, What::MetricsMissing)],

@@ -67,6 +67,8 @@ pub struct ProcessOptions {
     pub lease_times: (Duration, Duration, Duration),
     /// Is told when a term of leadership begins, before what was stored is read.
     pub term_begins: Option<Arc<dyn Fn() + Send + Sync>>,
+    /// Is told when one is over, or its controller has ended by itself.
+    pub term_ends: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl Default for ProcessOptions {
@@ -87,6 +89,7 @@ impl Default for ProcessOptions {
             prometheus: None,
             lease_times: (Duration::from_secs(10), Duration::from_secs(7), Duration::from_secs(2)),
             term_begins: None,
+            term_ends: None,
         }
     }
 }
@@ -248,6 +251,7 @@ impl Terms {
             let term = stop.child_token();
             let over = async {
                 self.leads(false).await;
+                self.tell_of_end();
                 term.cancel();
                 std::future::pending().await
             };
@@ -256,9 +260,16 @@ impl Terms {
                 () = controller.run(term.clone()) => {}
                 () = over => {}
             }
+            self.tell_of_end();
             if stop.run_until_cancelled(sleep(BETWEEN_TERMS)).await.is_none() {
                 return;
             }
+        }
+    }
+
+    fn tell_of_end(&self) {
+        if let Some(ends) = &self.options.term_ends {
+            ends();
         }
     }
 

@@ -311,10 +311,12 @@ impl<'p> Trial<'p> {
         let slot = &mut self.slots[process];
         let mut random = Random::named(self.plan.seed, &format!("process {process} {}", slot.starts));
         slot.starts += 1;
-        let (judge, terms, rest) = (self.judge.clone(), self.judge.clone(), self.rest.clone());
+        let (judge, rest) = (self.judge.clone(), self.rest.clone());
+        let (begins, ends) = (self.judge.clone(), self.judge.clone());
         let options = ProcessOptions {
             elected_as: Some(identity(process, slot.starts)),
-            term_begins: Some(Arc::new(move || terms.term_begins(process))),
+            term_begins: Some(Arc::new(move || begins.term_begins(process))),
+            term_ends: Some(Arc::new(move || ends.term_ends(process))),
             seed: random.bits(),
             streamed_lists: random.chance(0.7),
             onlooker: Some(Arc::new(move |spec, decision| {

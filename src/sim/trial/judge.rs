@@ -49,6 +49,7 @@ struct State {
     leads: Option<usize>,
     /// What that term goes by.
     begins: Begins,
+    renewals: Renewals,
     saves: Saves,
     /// By how much the clocks of processes were set, and when one was last.
     set_by: BTreeMap<usize, i64>,
@@ -65,6 +66,19 @@ enum Begins {
     Knowing,
     /// It could not read what was stored, and has begun without: what it lists later is for the versions alone.
     Blank,
+    /// The same, and what it saved has taken the place of what was stored.
+    Replacing,
+    /// It has decided without what is stored, and saved nothing.
+    Anew,
+}
+
+/// Renewals of the Lease in a term, which tell the next leader what is not saved.
+#[derive(Default)]
+struct Renewals {
+    /// Who leads in this term; empty once it is over, though the Lease may still be renewed.
+    leader: String,
+    /// When the last one began that took place.
+    last: Option<Duration>,
 }
 
 /// A count that was written.
@@ -111,11 +125,13 @@ impl Judge {
     /// times are those of the clock of who stored them: where clocks differ, it is not promised when they have passed.
     pub(super) fn term_begins(&self, process: usize) {
         let now = self.clock.elapsed();
+        let leader = self.holder().unwrap_or_default();
         let mut state = self.state.lock();
         let State {
             autoscalers,
             leads,
             begins,
+            renewals,
             saves,
             set_by,
             set_at,
@@ -124,13 +140,33 @@ impl Judge {
         let former = leads.replace(process);
         debug!(?now, process, ?former, "A term begins");
         *begins = Begins::Not;
+        let told = std::mem::replace(renewals, Renewals { leader, last: None }).last;
         let differ = former.is_some_and(|former| set_by.get(&former) != set_by.get(&process));
         if differ || set_at.is_some_and(|at| now.saturating_sub(at) < CLOCK_TAKEN_OVER_WITHIN) {
             autoscalers.values_mut().for_each(Watched::doubt);
         } else if let Some(former) = former {
             autoscalers
                 .values_mut()
-                .for_each(|watched| watched.handed_over(saves.of(former)));
+                .for_each(|watched| watched.handed_over(saves.of(former), told));
+        }
+    }
+
+    /// A term of leadership is over: what the Lease says of unsaved memory from now on is not of this term.
+    pub(super) fn term_ends(&self, process: usize) {
+        let mut state = self.state.lock();
+        if state.leads == Some(process) {
+            state.renewals.leader.clear();
+        }
+    }
+
+    /// The Lease was written; the request, with this body, began then.
+    pub(super) fn renewed(&self, began: Duration, lease: &[u8]) {
+        let Ok(lease) = serde_json::from_slice::<Value>(lease) else {
+            return;
+        };
+        let mut state = self.state.lock();
+        if lease["spec"]["holderIdentity"] == *state.renewals.leader {
+            state.renewals.last = Some(began);
         }
     }
 
@@ -156,9 +192,23 @@ impl Judge {
         debug!(now = ?self.clock.elapsed(), process, ?began, "Memory is saved");
         let mut state = self.state.lock();
         state.saves.saved(process, began);
+        if state.leads != Some(process) {
+            return;
+        }
         // There is one part: what a term saves that knows nothing takes the place of all that was stored.
-        if state.leads == Some(process) && state.begins == Begins::Blank {
-            state.autoscalers.values_mut().for_each(Watched::doubt);
+        let State {
+            begins, autoscalers, ..
+        } = &mut *state;
+        match begins {
+            Begins::Blank => {
+                *begins = Begins::Replacing;
+                autoscalers.values_mut().for_each(Watched::doubt);
+            }
+            Begins::Anew => {
+                *begins = Begins::Knowing;
+                autoscalers.values_mut().for_each(Watched::is_replaced);
+            }
+            _ => {}
         }
     }
 
@@ -176,9 +226,11 @@ impl Judge {
         if state.leads != Some(process) {
             return;
         }
-        if state.begins != Begins::Knowing {
-            state.begins = Begins::Knowing;
-            state.autoscalers.values_mut().for_each(Watched::forget);
+        let is_stored_still = state.begins != Begins::Replacing;
+        if !matches!(state.begins, Begins::Knowing | Begins::Anew) {
+            state.begins = if is_stored_still { Begins::Anew } else { Begins::Knowing };
+            let all = state.autoscalers.values_mut();
+            all.for_each(|watched| watched.begins_anew(is_stored_still));
         }
         let watched = state.autoscalers.entry(spec.key.clone()).or_default();
         watched.decided(now, decision);
@@ -287,6 +339,7 @@ impl Judge {
             known: now,
             saved: intended,
             is_open: is_of_term && !write.told,
+            is_kept: false,
         });
         drop(state);
         found

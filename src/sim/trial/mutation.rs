@@ -21,6 +21,8 @@ pub enum Mutation {
     ForgetsEverything,
     /// What former processes were about to write, and may have written, is not there.
     ForgetsIntents,
+    /// It tells the next leader that all that it recommended is saved.
+    SaysAllIsSaved,
     /// It takes pods without a value for pods that use nothing.
     MissingIsZero,
     /// It takes everything for a half more than it is.
@@ -33,7 +35,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::WritesUntested,
         Self::FailureIsZero,
         Self::NoWindow,
@@ -42,6 +44,7 @@ impl Mutation {
         Self::WritesNothing,
         Self::ForgetsEverything,
         Self::ForgetsIntents,
+        Self::SaysAllIsSaved,
         Self::MissingIsZero,
         Self::OverstatesUsage,
         Self::LeadsForEver,

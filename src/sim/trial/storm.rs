@@ -168,6 +168,9 @@ impl Storm {
                 _ => {}
             }
         }
+        if asking == Some(Asking::Lease) && self.mutation == Some(Mutation::SaysAllIsSaved) {
+            mutant::assured(&mut request);
+        }
         if asking == Some(Asking::Scale) {
             match self.mutation {
                 Some(Mutation::WritesNothing) => return Ok(mutant::pretended(&request)),
@@ -195,6 +198,7 @@ impl Storm {
                     });
                 }),
                 Some(Asking::Memory) => self.tell(|judge| judge.saved(self.process, began)),
+                Some(Asking::Lease) if class == Class::Write => self.tell(|judge| judge.renewed(began, &sent)),
                 _ => {}
             }
         }

@@ -17,6 +17,8 @@ pub(super) struct Scaled {
     pub(super) saved: bool,
     /// Whether whoever sees its count next knows by it that it took place.
     pub(super) is_open: bool,
+    /// Whether a former leader's successor was to know it as done.
+    pub(super) is_kept: bool,
 }
 
 /// Whether the process remembers a write.
@@ -120,6 +122,7 @@ mod tests {
             known: at(100),
             saved: true,
             is_open: false,
+            is_kept: false,
         }];
         assert_eq!(allowed(&pods, &written, at(150), 5, 6), Ok(()));
         assert_eq!(

@@ -84,16 +84,46 @@ pub(super) struct Watched {
     /// Its specs since their times.
     pub(super) specs: Vec<(Duration, Value)>,
     decisions: VecDeque<Decided>,
-    /// The count that the first decision ever saw, and when: it counts as recommended.
-    found: Option<(i32, Duration)>,
+    found: Option<Found>,
     /// Writes, whether the process knows of them or not.
     pub(super) scaled: Vec<Scaled>,
+    /// What the store has, while a term goes on that could not read it.
+    aside: Option<Aside>,
     /// What was wanted at each look after things ceased to go wrong.
     pub(super) wanted: Vec<i64>,
 }
 
+/// The count that the first decision ever saw: it counts as recommended.
+#[derive(Clone, Copy)]
+struct Found {
+    count: i32,
+    at: Duration,
+    /// Whether a former leader's successor was to know it.
+    is_kept: bool,
+}
+
+impl Found {
+    /// It may be anything.
+    const UNKNOWN: Self = Self {
+        count: i32::MIN,
+        at: Duration::ZERO,
+        is_kept: true,
+    };
+}
+
+struct Aside {
+    decisions: VecDeque<Decided>,
+    found: Option<Found>,
+    /// Of each write whether it counts, and is open.
+    scaled: Vec<(Counts, bool)>,
+}
+
 struct Decided {
     at: Duration,
+    /// Whether a former leader's successor was to know it.
+    is_kept: bool,
+    /// The successor knows that something was recommended, and takes it for the count that it sees first.
+    is_taken_for_count: bool,
     /// When the process knew what came of it, and remembered it.
     concluded: Option<Duration>,
     seen: Option<i32>,
@@ -110,6 +140,8 @@ impl Watched {
         let write = decision.write.as_ref().map(|write| (write.from, write.to));
         let decided = Decided {
             at,
+            is_kept: false,
+            is_taken_for_count: false,
             concluded: write.is_none().then_some(at),
             seen: derivation.scale.as_ref().map(|scale| scale.spec_replicas),
             branch: derivation.branch.clone(),
@@ -122,18 +154,29 @@ impl Watched {
         };
         // No sync of an autoscaler begins before the one before has ended.
         self.concluded(at);
-        self.finds_out(at, decided.seen);
-        self.found = self.found.or(decided.seen.map(|seen| (seen, at)));
+        if let Some(seen) = decided.seen {
+            self.sees(at, seen);
+        }
         self.decisions.push_back(decided);
         if self.decisions.len() > DECISIONS {
             self.decisions.pop_front();
         }
     }
 
-    /// Whether an open write took place the count says, unless somebody else has changed it.
-    fn finds_out(&mut self, now: Duration, seen: Option<i32>) {
-        if let (Some(seen), Some(last)) = (seen, self.scaled.last_mut().filter(|scaled| scaled.is_open)) {
-            if seen == last.to {
+    /// What the count tells.
+    fn sees(&mut self, now: Duration, count: i32) {
+        self.found.get_or_insert(Found {
+            count,
+            at: now,
+            is_kept: false,
+        });
+        for decided in self.decisions.iter_mut().filter(|decided| decided.is_taken_for_count) {
+            decided.is_taken_for_count = false;
+            decided.recommended = decided.recommended.map(|recommended| recommended.min(count));
+        }
+        // Whether an open write took place, unless somebody else has changed the count.
+        if let Some(last) = self.scaled.last_mut().filter(|scaled| scaled.is_open) {
+            if count == last.to {
                 (last.counts, last.known) = (Counts::Found, now);
             }
             last.is_open = false;
@@ -156,35 +199,70 @@ impl Watched {
         }
     }
 
-    /// All is forgotten: windows begin anew with what is found, and policies too, but for what the count tells.
-    pub(super) fn forget(&mut self) {
+    /// A term begins that could not read what is stored: windows begin anew with what is found, and policies too. The next
+    /// one may read it.
+    pub(super) fn begins_anew(&mut self, is_stored_still: bool) {
+        let aside = is_stored_still.then(|| Aside {
+            decisions: std::mem::take(&mut self.decisions),
+            found: self.found,
+            scaled: self.scaled.iter().map(|scaled| (scaled.counts, scaled.is_open)).collect(),
+        });
         self.doubt();
-        self.found = None;
+        (self.found, self.aside) = (None, aside);
+    }
+
+    /// What was stored is not any more: something else is in its place.
+    pub(super) fn is_replaced(&mut self) {
+        self.aside = None;
     }
 
     /// All may be forgotten, or not.
     pub(super) fn doubt(&mut self) {
         self.decisions.clear();
-        self.found = self.found.map(|(_, at)| (i32::MIN, at));
+        self.found = self.found.or(self.aside.take().and_then(|aside| aside.found));
+        self.found = self.found.map(|_| Found::UNKNOWN);
         self.scaled
             .iter_mut()
             .for_each(|scaled| (scaled.counts, scaled.is_open) = (Counts::Perhaps, false));
     }
 
     /// Another process, or another life of the same, takes over what is stored: what was saved counts on, and so does what had
-    /// the time to be saved while nothing was wrong with that.
-    pub(super) fn handed_over(&mut self, saves: SavesOf) {
-        let Some(last) = self.last_decision_at() else { return };
-        let had_time = |at: Duration| at + SAVED_WITHIN < last && saves.went_well_since(at);
-        self.decisions
-            .retain(|decided| decided.concluded.is_some_and(|at| saves.has(at)) || had_time(decided.at));
-        // What a term found that could not read what was stored, and could not save either, the next one does not know.
-        // Nor does what is found first count in a term that has something stored to go by.
-        let known = self.found.filter(|(_, at)| saves.has(*at) || had_time(*at));
-        self.found = known.or(Some((i32::MIN, last)));
+    /// the time to be saved while nothing was wrong with that. What was decided before the Lease was renewed for the last time, at
+    /// `told`, is known to be missing where it was not saved.
+    pub(super) fn handed_over(&mut self, saves: SavesOf, told: Option<Duration>) {
+        let last = self.last_decision_at();
+        if let Some(aside) = self.aside.take() {
+            // Of the term between them nothing was saved.
+            let between = std::mem::replace(&mut self.decisions, aside.decisions);
+            self.decisions.extend(between);
+            self.found = aside.found;
+            for (scaled, (counts, is_open)) in self.scaled.iter_mut().zip(aside.scaled) {
+                (scaled.counts, scaled.is_open) = (counts, is_open);
+            }
+        }
+        let had_time = |at: Duration| last.is_some_and(|last| at + SAVED_WITHIN < last) && saves.went_well_since(at);
+        self.decisions.retain_mut(|decided| {
+            let is_saved = decided.concluded.is_some_and(|at| saves.has(at)) || had_time(decided.at);
+            if !(decided.is_kept || is_saved) {
+                decided.is_kept = told.is_some_and(|told| told > decided.at + ON_THE_WAY);
+                decided.is_taken_for_count = decided.is_kept;
+                return decided.is_kept;
+            }
+            decided.is_kept = true;
+            true
+        });
+        if let Some(found) = &mut self.found {
+            found.is_kept |= saves.has(found.at) || had_time(found.at);
+            // What a term found that could not read what was stored, and could not save either, the next one does not know.
+            // Nor does what is found first count in a term that has something stored to go by.
+            if !found.is_kept {
+                *found = Found::UNKNOWN;
+            }
+        }
         for scaled in &mut self.scaled {
-            let settled = scaled.counts != Counts::Perhaps && (saves.has(scaled.known) || had_time(scaled.known));
-            if !settled {
+            scaled.is_kept |=
+                scaled.counts != Counts::Perhaps && (saves.has(scaled.known) || had_time(scaled.known));
+            if !scaled.is_kept {
                 // The intent is all that is left of it, until its count is seen.
                 scaled.is_open = scaled.saved && (scaled.is_open || scaled.counts != Counts::Perhaps);
                 scaled.counts = Counts::Perhaps;
@@ -286,7 +364,8 @@ impl Watched {
             .filter_map(|decided| Some((decided.recommended?, decided.at)));
         // A recommendation as old as the window does not count any more, and clocks are read some milliseconds apart.
         let within = |at: &Duration| now.saturating_sub(*at) + SLACK < window;
-        let within = recommended.chain(self.found).filter(|(_, at)| within(at));
+        let found = self.found.map(|found| (found.count, found.at));
+        let within = recommended.chain(found).filter(|(_, at)| within(at));
         within.max_by_key(|(count, _)| *count).unwrap_or((0, now))
     }
 }

@@ -87,6 +87,17 @@ fn without_intents(body: &Bytes) -> Option<Bytes> {
     Some(list.to_string().into())
 }
 
+/// Takes out of a Lease what it says is not saved.
+pub(super) fn assured(request: &mut Request<Bytes>) {
+    let Ok(mut lease) = serde_json::from_slice::<Value>(request.body()) else {
+        return;
+    };
+    if let Some(word) = lease.pointer_mut("/metadata/annotations/trimtab.dev~1unsaved-memory") {
+        *word = "".into();
+        *request.body_mut() = lease.to_string().into();
+    }
+}
+
 /// Takes the test out of a patch.
 pub(super) fn untested(request: &mut Request<Bytes>) {
     if let Ok(Value::Array(operations)) = serde_json::from_slice(request.body()) {
