@@ -224,7 +224,27 @@ impl Keeper {
                 .for_each(|number| state.parts.failed(*number, Instant::now()));
             return Saved::Failed;
         }
+        let numbers = self.state.lock().parts.with_new(numbers);
         let drafts = self.compose(held, numbers);
+        let is_new = |draft: &Draft| self.state.lock().parts.version(draft.part.number).is_none();
+        let (new, old): (Vec<_>, Vec<_>) = drafts.into_iter().partition(is_new);
+        // What an old part gives to a new one is nowhere, should this process end between the two.
+        let mut saved = self.save_drafts(new).await;
+        if saved == Saved::Done {
+            saved = self.save_drafts(old).await;
+        } else {
+            let mut state = self.state.lock();
+            let left = old.iter().map(|draft| draft.part.number);
+            left.for_each(|number| state.parts.failed(number, Instant::now()));
+        }
+        if saved == Saved::Done && self.state.lock().trouble.take().is_some() {
+            info!("Memory is saved again");
+        }
+        saved
+    }
+
+    /// Saves all of them at the same time.
+    async fn save_drafts(&self, drafts: Vec<Draft>) -> Saved {
         let saves = drafts.into_iter().map(async |draft| {
             let (number, is_held, is_empty) = (draft.part.number, draft.is_held, draft.part.records.is_empty());
             let began = Instant::now();
@@ -251,9 +271,6 @@ impl Keeper {
         }
         if outcomes.contains(&Saved::Failed) {
             return Saved::Failed;
-        }
-        if self.state.lock().trouble.take().is_some() {
-            info!("Memory is saved again");
         }
         Saved::Done
     }

@@ -175,6 +175,15 @@ impl Parts {
         due
     }
 
+    /// These parts, and those that are in no save yet: an old one that is saved without them has given its records to nobody.
+    pub(super) fn with_new(&self, mut numbers: Vec<usize>) -> Vec<usize> {
+        let each = self.each.iter().enumerate();
+        numbers.extend(each.filter(|(_, part)| part.version.is_none()).map(|(number, _)| number));
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
+
     /// Its content is being looked at: what comes from now on is not in it.
     pub(super) fn begin(&mut self, number: usize) {
         if let Some(part) = self.each.get_mut(number) {
@@ -319,6 +328,17 @@ mod tests {
         parts.begin(0);
         parts.saved(0, "9".into(), now, false, true);
         assert!(lacking(&parts, 1), "{}", parts.word());
+    }
+
+    #[test]
+    fn no_part_is_saved_before_those_that_have_half_of_its_records() {
+        let (mut parts, start) = parts(1);
+        parts.saved(0, "5".into(), start, false, false);
+        assert_eq!(parts.with_new(vec![0]), [0]);
+        parts.double();
+        assert_eq!(parts.with_new(vec![0]), [0, 1]);
+        parts.saved(1, "6".into(), start, false, false);
+        assert_eq!(parts.with_new(vec![0]), [0]);
     }
 
     #[test]

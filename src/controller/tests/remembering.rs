@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::cluster::lease::{Former, LastWord, Leadership};
 use crate::cluster::stored::MemoryStore;
 use crate::controller::keeper::{Circumstances, begin};
-use crate::memory::stored::decode;
+use crate::memory::stored::{PART_BYTES, Part, Record, decode, encode, uid_mark};
 
 /// A term of leadership over a world, with the store that goes with it.
 struct Term {
@@ -303,6 +303,60 @@ async fn a_clean_stop_saves_what_there_is() {
     second.scene.until(before + secs(5)).await;
     assert!(!world.seen.lock().events.contains(&"NoStoredMemory".to_owned()));
     second.kill();
+}
+
+/// More than one part can hold, in one part: of so many autoscalers, each with an hour of recommendations.
+fn more_than_fits(world: &World, autoscalers: usize) -> Value {
+    let record = |number: usize| {
+        let mut memory = Memory::default();
+        for step in (0..240).rev() {
+            let at = world.now() - SignedDuration::from_secs(15 * step);
+            let replicas = uid_mark(&format!("{number} {step}")) % 100_000;
+            memory.recommend(replicas as i32, at, Timestamp::MIN, SignedDuration::ZERO);
+        }
+        Record {
+            key: Key::new(format!("shop-{}", number % 4), format!("web-{number}")),
+            uid: uid_mark(&format!("u{number}")),
+            memory,
+            count: Some(2),
+            intent: None,
+            unknown_until: None,
+        }
+    };
+    let mut records: Vec<Record> = (0..autoscalers).map(record).collect();
+    records.sort_by(|a, b| a.key.cmp(&b.key));
+    let bytes = encode(&Part {
+        writer: "first".to_owned(),
+        saved_at: world.now(),
+        number: 0,
+        parts: 1,
+        records,
+    });
+    assert!(bytes.len() > PART_BYTES, "{}", bytes.len());
+    let metadata = json!({"name": "trimtab-memory-0", "resourceVersion": "1000"});
+    json!({"metadata": metadata, "binaryData": {"memory": k8s_openapi::ByteString(bytes)}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_parts_become_more_no_old_one_is_written_before_the_new_ones_are() {
+    let world = World::new(300);
+    let stored = more_than_fits(&world, 300);
+    world
+        .config_maps
+        .lock()
+        .insert("trimtab-memory-0".to_owned(), stored.clone());
+    *world.faults.lock() = Faults {
+        no_new_config_maps: true,
+        ..Faults::default()
+    };
+    let term = lead(&world, "second", Some(secs(0))).await;
+    term.scene.until(secs(20)).await;
+    assert_eq!(world.config_maps.lock()["trimtab-memory-0"], stored);
+    term.scene.faults(Faults::default());
+    term.scene.until(secs(60)).await;
+    assert!(world.config_maps.lock().len() >= 2);
+    assert_eq!(records(&world), 300);
+    term.kill();
 }
 
 #[tokio::test(start_paused = true)]

@@ -46,6 +46,8 @@ pub(super) struct Faults {
     pub(super) late: Duration,
     /// ConfigMaps are refused with 403.
     pub(super) no_config_maps: bool,
+    /// New ones are, and there is nothing wrong with those that are there.
+    pub(super) no_new_config_maps: bool,
     /// Each answer about ConfigMaps takes so long.
     pub(super) config_maps_take: Duration,
 }
@@ -330,7 +332,8 @@ impl World {
                 json!({"kind": "Status", "code": code, "reason": reason, "message": "no"}),
             )
         };
-        if self.faults.lock().no_config_maps {
+        let faults = *self.faults.lock();
+        if faults.no_config_maps || faults.no_new_config_maps && method == Method::POST {
             return refused(403, "Forbidden");
         }
         let mut objects = self.config_maps.lock();
