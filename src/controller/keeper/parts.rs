@@ -307,9 +307,9 @@ mod tests {
         assert!(parts.word().starts_with("1@5="), "{}", parts.word());
         parts.begin(1);
         parts.failed(1, start);
-        assert!(parts.word().starts_with("1@5="), "{}", parts.word());
+        assert!(parts.word().starts_with("1@*="), "{}", parts.word());
         parts.double();
-        assert_eq!(parts.word(), "0@5 1@5 2@ 3@");
+        assert_eq!(parts.word(), "0@5 1@* 2@ 3@*");
     }
 
     #[test]

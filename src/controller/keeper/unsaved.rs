@@ -28,6 +28,8 @@ pub(super) struct Unsaved {
     flying: Marks,
     /// Decided and being written, so that no save has it yet; by mark, how many.
     open: BTreeMap<u32, usize>,
+    /// The last save failed, as far as is known: it may have made a version that nobody knows here, and that lacks what came later.
+    is_unsure: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -95,6 +97,7 @@ impl Unsaved {
     }
 
     pub(super) fn save_ended(&mut self, is_saved: bool) {
+        self.is_unsure = !is_saved;
         match is_saved {
             true => self.flying = Marks::default(),
             false => self.fresh.take(&mut self.flying),
@@ -116,7 +119,7 @@ impl Unsaved {
         if all.is_empty() {
             return None;
         }
-        let version = match is_left_out && !self.flying.is_empty() {
+        let version = match self.is_unsure || is_left_out && !self.flying.is_empty() {
             true => "*",
             false => version.unwrap_or_default(),
         };
@@ -194,6 +197,21 @@ mod tests {
         unsaved.save_ended(true);
         assert!(lacking(&unsaved, Some("8"), "8", "late"));
         assert!(!lacking(&unsaved, Some("8"), "8", "web"));
+    }
+
+    #[test]
+    fn what_comes_after_a_save_without_an_answer_is_not_in_it() {
+        let mut unsaved = Unsaved::default();
+        unsaved.add(&key("web"));
+        unsaved.save_begins();
+        unsaved.save_ended(false);
+        unsaved.add(&key("late"));
+        // It took place all the same.
+        assert!(lacking(&unsaved, Some("7"), "8", "late"));
+        unsaved.save_begins();
+        unsaved.save_ended(true);
+        unsaved.add(&key("later"));
+        assert!(!lacking(&unsaved, Some("9"), "10", "later"));
     }
 
     #[test]
