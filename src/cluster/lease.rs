@@ -152,6 +152,8 @@ pub struct Lease {
     in_common: bool,
     /// When `seen` was known last to be as the lease is.
     current_at: Option<Instant>,
+    /// When the last look began that had an answer.
+    looked: Option<Instant>,
 }
 
 impl Lease {
@@ -172,6 +174,7 @@ impl Lease {
                 above: None,
                 in_common: false,
                 current_at: None,
+                looked: None,
             },
             receiver,
         )
@@ -281,9 +284,11 @@ impl Lease {
 
     /// Reads the lease; whether there is one.
     async fn look(&mut self) -> Result<bool, WireError> {
+        let began = Instant::now();
         let object = read(&self.client, &self.settings).await?;
         let exists = object.is_some();
         object.into_iter().for_each(|object| self.see(object));
+        self.looked = Some(began);
         Ok(exists)
     }
 
@@ -306,7 +311,7 @@ impl Lease {
         let began = Instant::now();
         let tenure = self.tenure_above();
         let Some(seen) = &self.seen else { return Ok(()) };
-        let mut former = seen.former();
+        let mut former = seen.former(self.clock.now());
         let mut wish = seen.held_by(&self.settings, self.clock.now());
         // Others may have decided in between: what was last said here is not the last that happened.
         let others_decided = match &tenure {
@@ -332,7 +337,7 @@ impl Lease {
         if self.follows() {
             self.former = former;
         }
-        self.seen = Some(Seen::new(object, began));
+        self.seen = Some(Seen::written(object, began));
         Ok(())
     }
 
@@ -347,7 +352,7 @@ impl Lease {
             .iter()
             .for_each(|tenure| word::put_under(&mut wish, tenure));
         let object = create(&self.client, &self.settings, &wish).await?;
-        self.seen = Some(Seen::new(object, began));
+        self.seen = Some(Seen::written(object, began));
         Ok(())
     }
 
@@ -357,8 +362,11 @@ impl Lease {
     }
 
     fn see(&mut self, object: LeaseObject) {
-        if !self.seen.as_ref().is_some_and(|seen| seen.is_same(&object)) {
-            self.seen = Some(Seen::new(object, Instant::now()));
+        let now = Instant::now();
+        match (&self.seen, self.looked) {
+            (Some(seen), _) if seen.is_same(&object) => {}
+            (Some(seen), Some(looked)) => self.seen = Some(Seen::changed(seen, looked, object, now)),
+            _ => self.seen = Some(Seen::new(object, now)),
         }
     }
 

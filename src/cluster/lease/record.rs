@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::{Lease as LeaseObject, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Client;
@@ -21,31 +21,66 @@ const LEASE_BYTES: usize = 1024 * 1024;
 /// A list of 128 Leases, two for each of the most shards, has some 100 KB.
 const LIST_BYTES: usize = 8 * 1024 * 1024;
 
+/// A renewal that is seen no later than this after it was made tells how far clocks are apart, to that much: half a second
+/// passes between two looks, and some for a slow answer. Less is left to whoever sets the clocks.
+const PROMPT: Duration = Duration::from_secs(3);
+
 /// A Lease as it was seen last, and when it was first seen so.
 #[derive(Clone, Debug)]
 pub(in crate::cluster) struct Seen {
     object: LeaseObject,
     at: Instant,
+    /// Who wrote it so; empty where nobody knows.
+    writer: Arc<str>,
+    /// It was not like that [`PROMPT`] before.
+    is_prompt: bool,
 }
 
 impl Seen {
+    /// As it was first seen at `at`, which may be long after it was written.
     pub(super) fn new(object: LeaseObject, at: Instant) -> Self {
-        Self { object, at }
+        let writer = holder(&object).into();
+        Self {
+            object,
+            at,
+            writer,
+            is_prompt: false,
+        }
+    }
+
+    /// As we wrote it ourselves.
+    pub(super) fn written(object: LeaseObject, at: Instant) -> Self {
+        Self {
+            is_prompt: true,
+            ..Self::new(object, at)
+        }
+    }
+
+    /// As it was first seen at `at`, when it had been `before` at the time `looked`.
+    pub(super) fn changed(before: &Self, looked: Instant, object: LeaseObject, at: Instant) -> Self {
+        let seen = Self::new(object, at);
+        Self {
+            // Whoever gives it back takes his name out.
+            writer: match seen.writer.is_empty() {
+                true => before.writer.clone(),
+                false => seen.writer.clone(),
+            },
+            is_prompt: at.saturating_duration_since(looked) <= PROMPT,
+            ..seen
+        }
     }
 
     /// The same, now that it is seen as `object`: where nobody has written to it, its time goes on.
     pub(in crate::cluster) fn again(former: Option<Self>, object: LeaseObject, at: Instant) -> Self {
         match former {
             Some(former) if former.is_same(&object) => former,
-            _ => Self { object, at },
+            _ => Self::new(object, at),
         }
     }
 
     /// Empty where nobody holds it.
     pub(in crate::cluster) fn holder(&self) -> &str {
-        self.spec()
-            .and_then(|spec| spec.holder_identity.as_deref())
-            .unwrap_or_default()
+        holder(&self.object)
     }
 
     /// How often it went to another holder: a number that grows with each term, whoever's it is.
@@ -53,10 +88,17 @@ impl Seen {
         self.spec().and_then(|spec| spec.lease_transitions).unwrap_or(0)
     }
 
-    /// What its holder let know, if anybody ever held it.
-    pub(super) fn former(&self) -> Option<Former> {
+    /// What its holder let know, if anybody ever held it; `now` by our clock.
+    pub(super) fn former(&self, now: Timestamp) -> Option<Former> {
+        let renewed = self.spec()?.renew_time.as_ref()?.0;
+        let since = SignedDuration::try_from(self.at.elapsed()).unwrap_or(SignedDuration::MAX);
+        // A look that came late makes it more, so that what is moved by it ends late and not early.
+        let ahead = now.duration_since(renewed).saturating_sub(since);
+        let is_known = self.is_prompt && ahead.unsigned_abs() > PROMPT;
         Some(Former {
-            renewed: self.spec()?.renew_time.as_ref()?.0,
+            identity: self.writer.clone(),
+            renewed,
+            ahead: if is_known { ahead } else { SignedDuration::ZERO },
             word: word::read(&self.object),
         })
     }
@@ -118,6 +160,12 @@ impl Seen {
     fn spec(&self) -> Option<&LeaseSpec> {
         self.object.spec.as_ref()
     }
+}
+
+fn holder(object: &LeaseObject) -> &str {
+    let spec = object.spec.as_ref();
+    spec.and_then(|spec| spec.holder_identity.as_deref())
+        .unwrap_or_default()
 }
 
 fn hold(spec: &mut LeaseSpec, settings: &LeaseSettings, now: Timestamp) {

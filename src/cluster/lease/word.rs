@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease as LeaseObject;
 use parking_lot::Mutex;
 
@@ -15,8 +15,12 @@ const UNDER: &str = "trimtab.dev/under";
 /// The last that a former leader let know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Former {
+    /// Who it was.
+    pub identity: Arc<str>,
     /// When it renewed the Lease last, by its own clock.
     pub renewed: Timestamp,
+    /// By how much our clock is ahead of its clock; nothing where they agree, and where nobody knows.
+    pub ahead: SignedDuration,
     /// Its word at that time; `None` where it left none.
     pub word: Option<Arc<str>>,
 }

@@ -44,7 +44,21 @@ pub async fn begin(store: Arc<MemoryStore>, circumstances: Circumstances) -> Beg
     };
     let term = word.term();
     // Where nobody knows when the former leader ended, it may have been just now.
-    let last_alive = former.as_ref().map_or(now, |former| former.renewed).min(now);
+    let (writer, ahead) = former
+        .as_ref()
+        .map(|former| (&*former.identity, former.ahead))
+        .unwrap_or_default();
+    let last_alive = former.as_ref().map_or(now, |former| former.renewed);
+    let last_alive = last_alive.saturating_add(ahead).unwrap_or(now).min(now);
+    // What is stored has the times of its writer's clock.
+    let ahead = i64::try_from(ahead.as_millis()).unwrap_or_default();
+    if ahead != 0 {
+        warn!(
+            milliseconds = ahead,
+            former = writer,
+            "This machine's clock is ahead of the former leader's: what that one remembered is moved with it"
+        );
+    }
     let found = read(&store).await;
     let was_read = found.is_ok();
     let found = match found {
@@ -78,7 +92,12 @@ pub async fn begin(store: Arc<MemoryStore>, circumstances: Circumstances) -> Beg
         }
         versions[number] = Some(version);
         match content {
-            Ok(part) => parts.push(Part { number, ..part }),
+            Ok(mut part) => {
+                if part.writer == writer {
+                    part.records.iter_mut().for_each(|record| record.shift(ahead));
+                }
+                parts.push(Part { number, ..part });
+            }
             Err(problem) => {
                 let object = store.object(number);
                 warn!(

@@ -25,12 +25,18 @@ async fn lead(world: &Arc<World>, who: &str, former: Option<Duration>) -> Term {
 
 /// With this word in its last renewal.
 async fn take_over(world: &Arc<World>, who: &str, former: Option<Duration>, word: &str) -> Term {
-    let store = Arc::new(MemoryStore::new(world.client(), "trimtab", "trimtab", who, secs(2)));
     let epoch = world.now() - SignedDuration::try_from(world.elapsed()).unwrap();
     let former = former.map(|former| Former {
+        identity: "first".into(),
         renewed: epoch + SignedDuration::try_from(former).unwrap(),
+        ahead: SignedDuration::ZERO,
         word: Some(word.into()),
     });
+    take_over_from(world, who, former).await
+}
+
+async fn take_over_from(world: &Arc<World>, who: &str, former: Option<Former>) -> Term {
+    let store = Arc::new(MemoryStore::new(world.client(), "trimtab", "trimtab", who, secs(2)));
     let until = Instant::now() + secs(1_000_000);
     let (leadership, receiver) = watch::channel(Leadership::Leading {
         until,
@@ -303,6 +309,43 @@ async fn a_clean_stop_saves_what_there_is() {
     second.scene.until(before + secs(5)).await;
     assert!(!world.seen.lock().events.contains(&"NoStoredMemory".to_owned()));
     second.kill();
+}
+
+/// Has all that is stored be stored by a clock that is so far behind.
+fn stored_behind(world: &World, behind: SignedDuration) {
+    for object in world.config_maps.lock().values_mut() {
+        let mut part = decode(&base64_of_json(object)).unwrap();
+        let by = -i64::try_from(behind.as_millis()).unwrap();
+        part.records.iter_mut().for_each(|record| record.shift(by));
+        object["binaryData"]["memory"] = json!(k8s_openapi::ByteString(encode(&part)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_former_leader_whose_clock_was_wrong_has_no_window_end_early_or_late() {
+    for behind in [SignedDuration::from_hours(1), -SignedDuration::from_hours(1)] {
+        let world = World::new(1);
+        let first = lead(&world, "first", None).await;
+        first.scene.until(secs(100)).await;
+        world.double();
+        first.scene.until(secs(160)).await;
+        let falls = world.load(25);
+        first.scene.until(falls + secs(100)).await;
+        first.kill();
+        stored_behind(&world, behind);
+        let former = Former {
+            identity: "first".into(),
+            renewed: world.now() - behind,
+            ahead: behind,
+            word: Some("".into()),
+        };
+        let second = take_over_from(&world, "second", Some(former)).await;
+        second.scene.until(secs(1_000)).await;
+        let scales = scales(&world);
+        let late = scales[1].0 - (falls.as_secs_f64() + 300.0);
+        assert!((-15.5..=26.0).contains(&late), "{late} s late, {behind:?} behind");
+        second.kill();
+    }
 }
 
 /// More than one part can hold, in one part: of so many autoscalers, each with an hour of recommendations.

@@ -105,3 +105,42 @@ async fn what_counts_is_the_time_when_a_renewal_was_sent() {
         assert!(!first.leadership.borrow().leads(end), "not at its very end");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_watched_the_former_leader_knows_how_far_its_clock_is_off() {
+    let (zero, near) = (SignedDuration::ZERO, SignedDuration::from_secs(2));
+    for (offset, known) in [(HOUR, HOUR), (-HOUR, -HOUR), (near, zero), (zero, zero)] {
+        for stops in [false, true] {
+            let server = Server::default();
+            let (its, ours) = (Wrong::by(zero), Wrong::by(offset));
+            let first = server.start_by(1, its);
+            wait(1, &[&first], || first.leads()).await;
+            let second = server.start_by(2, ours.clone());
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            if stops {
+                first.stop.cancel();
+                first.task.await.unwrap();
+            } else {
+                first.task.abort();
+                wait(18, &[&second], || second.leads()).await;
+            }
+            wait(3, &[&second], || second.leads()).await;
+            let former = former_of(&second);
+            assert_eq!(&*former.identity, "candidate-1");
+            let off = (former.ahead - known).as_secs_f64();
+            assert!((0.0..1.0).contains(&off), "{off} s off, stops: {stops}");
+            // Who comes when it is gone cannot know.
+            second.task.abort();
+            let third = server.start_by(3, ours);
+            wait(18, &[&third], || third.leads()).await;
+            assert_eq!(former_of(&third).ahead, zero);
+        }
+    }
+}
+
+fn former_of(candidate: &Candidate) -> Former {
+    match &*candidate.leadership.borrow() {
+        Leadership::Leading { former, .. } => former.clone().expect("somebody led before"),
+        Leadership::Following { .. } => panic!("it does not lead"),
+    }
+}
