@@ -43,6 +43,49 @@ fn ask(address: &str, method: &str, path: &str, kind: &str, body: &str) -> (u16,
     (code, serde_json::from_str(&body).expect("the answer is JSON"))
 }
 
+/// A file of this test run.
+fn file(name: &str, text: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).expect("the folder is there");
+    path.display().to_string()
+}
+
+#[test]
+fn a_load_that_was_recorded_drives_a_workload_of_its_own() {
+    // Nothing for half an hour, and then, as the demo's past ends, the peak.
+    let trace = file("trace.csv", "time,load\n0,0\n1800,0\n3000,500\n9000,500\n");
+    let output = demo(&["--speed=600", "--for=1s", "--trace", &trace]).wait_with_output();
+    let output = output.expect("it ends");
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).expect("it prints text");
+    let row = text.lines().find(|line| line.starts_with("shop/recorded "));
+    let row = row.unwrap_or_else(|| panic!("no row:\n{text}"));
+    // Its peak takes ten pods; the one or two more of its beginning are gone by then.
+    assert!(row.split_whitespace().any(|word| word == "10"), "{row}");
+    assert!(row.contains("recorded_load"), "{row}");
+}
+
+#[test]
+fn a_trace_that_is_none_is_told_with_file_line_and_field() {
+    let trace = file("broken.csv", "time,load\n0,1\n60,NaN\n");
+    for (path, problem) in [
+        (
+            trace.as_str(),
+            "broken.csv: line 3, load: NaN says nothing; leave the line out",
+        ),
+        ("/nowhere.csv", "error: /nowhere.csv: No such file"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_trimtab"))
+            .args(["demo", "--for=1s", "--trace", path])
+            .env_clear()
+            .output()
+            .expect("trimtab starts");
+        let said = String::from_utf8(output.stderr).expect("it prints text");
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(problem), "{said}");
+    }
+}
+
 #[test]
 fn it_begins_with_an_hour_behind_it_and_goes_as_fast_as_it_is_told() {
     let output = demo(&["--speed=600", "--for=2s"]).wait_with_output().expect("it ends");

@@ -23,6 +23,7 @@ const PAGES: &[&str] = &[
     "docs/capacity.md",
     "docs/fuzzing.md",
     "docs/metrics.md",
+    "docs/traces.md",
     "benches/cluster/README.md",
     "manifests/README.md",
     "tests/cluster/README.md",

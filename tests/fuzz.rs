@@ -45,6 +45,9 @@ const STORED: &[u8] = &[
 /// Three steps of an autoscaler's life.
 const SCENARIO: &str = include_str!("../fuzz/seeds/scenario.json");
 
+/// A load that was recorded.
+const TRACE: &str = include_str!("../fuzz/seeds/trace.csv");
+
 /// Rules of Prometheus Adapter of every kind.
 const RULES: &str = include_str!("adapter-rules/families.rules.yaml");
 
@@ -297,6 +300,11 @@ proptest! {
     }
 
     #[test]
+    fn traces(text in prop_oneof![1 => ".*", 3 => "([0-9]{1,3}(\\.[0-9])?,[0-9.e-]{1,6}\n){1,5}", 6 => torn(TRACE)]) {
+        trace::check(&text);
+    }
+
+    #[test]
     fn scenarios(text in prop_oneof![1 => ".*", 9 => bent(SCENARIO)]) {
         scenario::check(&text);
     }
@@ -410,6 +418,11 @@ fn the_unflipped_pod_metrics_are_two() {
 fn the_unflipped_stored_memory_is_of_two_autoscalers() {
     let part = trimtab::memory::stored::decode(&stored_memory::sealed(STORED)).unwrap();
     assert_eq!(part.records.len(), 2);
+}
+
+#[test]
+fn the_untorn_trace_has_four_hundred_requests_at_its_peak() {
+    assert_eq!(trimtab::sim::load::trace::Trace::parse(TRACE).unwrap().peak(), 400.0);
 }
 
 #[test]

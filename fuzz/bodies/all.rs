@@ -20,6 +20,7 @@ pub mod refusal;
 pub mod scenario;
 pub mod selector;
 pub mod stored_memory;
+pub mod trace;
 
 /// A parser, and what must hold whatever it is given.
 pub struct Target {
@@ -39,7 +40,7 @@ macro_rules! targets {
 targets! {
     text adapter_rules, text configuration, text custom_metrics, text duration, text external_metrics, text hpa,
     text manifest, text manifest_file, raw pod, text pod_metrics_json, raw pod_metrics_protobuf, text prometheus_answer,
-    text promql, text quantity, raw refusal, text scenario, text selector, raw stored_memory,
+    text promql, text quantity, raw refusal, text scenario, text selector, raw stored_memory, text trace,
 }
 
 fn raw(bytes: &[u8], check: fn(&[u8])) {

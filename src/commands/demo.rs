@@ -7,6 +7,7 @@ mod workloads;
 
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,10 @@ use super::{Exit, Failure, output, signals};
 use crate::clock::{Clock, SystemClock};
 use crate::controller::Listener;
 use crate::controller::report::PassReport;
+use crate::files;
 use crate::sim::api::Prometheus;
 use crate::sim::control::{Process, ProcessOptions};
+use crate::sim::load::trace::{TRACE_MAX_BYTES, Trace};
 use crate::sim::pace::Pace;
 use crate::sim::simulated::Simulated;
 use board::Board;
@@ -61,15 +64,23 @@ pub(super) fn definition() -> Command {
         .default_value("1")
         .value_parser(value_parser!(u64))
         .help("With another number pods start and load wanders otherwise");
+    let trace = Arg::new("trace")
+        .long("trace")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help("Add a workload whose load was recorded: a time and a load in each line, as in 60,12.5");
     Command::new("demo")
         .about("Show the controller at work on a simulated cluster: no cluster needed")
         .long_about(
             "Show the controller at work on a simulated cluster: no cluster needed.\n\n\
              The cluster is in memory: seven workloads under load, their pods, a metrics server, a Prometheus, an API server. The controller is \
              the one of `trimtab run`. Where standard output is a terminal it shows a live table, else it prints each \
-             change of a count as a line. It begins an hour in its own past. Ctrl-C ends it.",
+             change of a count as a line. It begins an hour in its own past. Ctrl-C ends it.\n\n\
+             A file of --trace has a time (seconds, or dates such as 2026-01-05T08:00:00Z) and a load in each line, with a comma \
+             between, in whatever unit. It begins where the demo begins, and again when it is over; at its peak the workload \
+             wants ten pods.",
         )
-        .args([speed, serve_api, ends_after, seed])
+        .args([speed, serve_api, ends_after, seed, trace])
 }
 
 /// Everyone who reaches the address may change the simulated cluster: so only this machine does, unless another one is named.
@@ -112,6 +123,10 @@ async fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     signals::cancel_and(&stop, move || screen::leave(live))?;
     let speed = *matches.get_one::<f64>("speed").expect("it has a default");
     let seed = *matches.get_one::<u64>("seed").expect("it has a default");
+    let trace = match matches.get_one::<PathBuf>("trace") {
+        Some(path) => Some(recorded(path)?),
+        None => None,
+    };
     let listener = match matches.get_one::<SocketAddr>("serve-api") {
         Some(address) => Some(listen(*address).await?),
         None => None,
@@ -125,7 +140,7 @@ async fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let epoch = SystemClock.now().saturating_sub(past).unwrap_or_default();
     let simulated = Simulated::new(epoch, seed);
     simulated.api.prometheus.start();
-    workloads::deploy(&simulated, seed).map_err(|refusal| anyhow::anyhow!(refusal.message))?;
+    workloads::deploy(&simulated, seed, trace).map_err(|refusal| anyhow::anyhow!(refusal.message))?;
     let board = Arc::new(Mutex::new(Board::default()));
     let looks_on = board.clone();
     let options = ProcessOptions {
@@ -150,6 +165,14 @@ async fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     screen.end(&simulated, &board.lock())?;
     process.stop().await;
     outcome.map(|()| Exit::Done)
+}
+
+/// The load that a file has recorded.
+fn recorded(path: &Path) -> Result<Trace, Failure> {
+    let file = || path.display().to_string();
+    let text = files::read_text(path, TRACE_MAX_BYTES).with_context(file);
+    let trace = text.and_then(|text| Trace::parse(&text).with_context(file));
+    trace.map_err(Failure::unusable)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {

@@ -1,11 +1,14 @@
 //! How much work a workload has, over time.
 
+pub mod trace;
+
 use std::f64::consts::TAU;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::random::Random;
+use trace::Trace;
 
 /// A load over time: so many units at each moment, of whatever is meant: milli-CPUs, requests a second. Never below 0.
 ///
@@ -67,13 +70,8 @@ pub enum Load {
         /// The time of its largest moves.
         pace: Duration,
     },
-    /// What was recorded somewhere, with straight lines between; again from the first after the last.
-    Trace {
-        /// From one value to the next.
-        every: Duration,
-        /// The values.
-        values: Vec<f64>,
-    },
+    /// What was recorded somewhere.
+    Trace(Trace),
     /// Another load up to a time; from then on it stays as it was at that time.
     Until(Duration, Box<Load>),
     /// All of these together.
@@ -131,7 +129,7 @@ impl Load {
                 }
             },
             Self::Walk { seed, low, high, pace } => low + (high - low) * walk(*seed, ratio(time, *pace)),
-            Self::Trace { every, values } => trace(values, ratio(time, *every)),
+            Self::Trace(trace) => trace.at(time),
             Self::Until(end, load) => load.unbounded(time.min(*end)),
             Self::Sum(loads) => loads.iter().map(|load| load.unbounded(time)).sum(),
         }
@@ -169,15 +167,6 @@ fn walk(seed: u64, at: f64) -> f64 {
     sum / weights
 }
 
-fn trace(values: &[f64], at: f64) -> f64 {
-    if values.is_empty() {
-        return 0.0;
-    }
-    let value = |n: f64| values[(n as usize) % values.len()];
-    let before = at.floor();
-    value(before) + (value(before + 1.0) - value(before)) * at.fract()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,10 +200,7 @@ mod tests {
             every: minutes(60),
             half_life: minutes(2),
         };
-        let trace = Load::Trace {
-            every: minutes(1),
-            values: vec![0.0, 10.0],
-        };
+        let trace = Load::Trace(Trace::even(minutes(1), &[0.0, 10.0]));
         for (load, times) in [
             (Load::Steady(3.0), [(0, 3.0), (99, 3.0)]),
             (steps(None), [(0, 0.0), (9, 30.0)]),

@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 
 use crate::promql::definition::DEFAULT_FRESHNESS;
 use crate::promql::{Answers, Definition, Missing, Template};
+use crate::quantity::Milli;
 use crate::sim::api::{Prometheus, Refusal};
 use crate::sim::fleet::{Behaviour, WorkloadMetric};
 use crate::sim::load::Load;
+use crate::sim::load::trace::Trace;
 use crate::sim::simulated::Simulated;
 use crate::spec::Key;
 
@@ -42,19 +44,20 @@ pub(super) fn metrics() -> Vec<Definition> {
 
 /// What there is to see of a workload of the demo; empty for others.
 pub(super) fn story(key: &Key) -> &'static str {
-    let scene = scenes(0)
+    let mut scenes = scenes(0)
         .into_iter()
-        .find(|scene| *key.name == *scene.name && &*key.namespace == NAMESPACE);
+        .chain([recorded(Trace::even(Duration::ZERO, &[]))]);
+    let scene = scenes.find(|scene| *key.name == *scene.name && &*key.namespace == NAMESPACE);
     scene.map_or("", |scene| scene.story)
 }
 
-/// Puts all of them into the cluster.
+/// Puts all of them into the cluster, and one that has the load of a `trace` where there is one.
 ///
 /// # Errors
 ///
 /// As the API refuses one.
-pub(super) fn deploy(simulated: &Simulated, seed: u64) -> Result<(), Refusal> {
-    for scene in scenes(seed) {
+pub(super) fn deploy(simulated: &Simulated, seed: u64, trace: Option<Trace>) -> Result<(), Refusal> {
+    for scene in scenes(seed).into_iter().chain(trace.map(recorded)) {
         let key = Key::new(NAMESPACE, scene.name);
         simulated.deploy(&key, scene.replicas, 100, scene.behaviour)?;
         simulated.autoscale(&key, scene.autoscaler)?;
@@ -77,6 +80,26 @@ fn of_cpu(load: Load) -> Behaviour {
 fn cpu(percent: i32) -> Value {
     json!({ "type": "Resource", "resource": { "name": "cpu",
         "target": { "type": "Utilization", "averageUtilization": percent } } })
+}
+
+/// A workload whose pods share a load that was recorded, in whatever unit: its peak takes ten of them.
+fn recorded(trace: Trace) -> Scene {
+    const NAME: &str = "recorded_load";
+    let target = Milli(((trace.peak() * 100.0).ceil() as i64).max(1));
+    Scene {
+        name: "recorded",
+        story: "what was recorded, from a file",
+        replicas: 2,
+        behaviour: Behaviour {
+            metrics: vec![WorkloadMetric::Pods {
+                name: NAME.to_owned(),
+                load: Load::Trace(trace),
+            }],
+            ..of_cpu(Load::Steady(60.0))
+        },
+        autoscaler: json!({ "minReplicas": 1, "maxReplicas": 15, "metrics": [{ "type": "Pods", "pods": {
+            "metric": { "name": NAME }, "target": { "type": "AverageValue", "averageValue": target.to_string() } } }] }),
+    }
 }
 
 fn scenes(seed: u64) -> Vec<Scene> {
@@ -120,10 +143,7 @@ fn scenes(seed: u64) -> Vec<Scene> {
         name: "search",
         story: "rises and falls slowly",
         replicas: 3,
-        behaviour: of_cpu(Load::Trace {
-            every: minutes(40),
-            values: vec![120.0, 900.0],
-        }),
+        behaviour: of_cpu(Load::Trace(Trace::even(minutes(40), &[120.0, 900.0]))),
         autoscaler: json!({ "minReplicas": 2, "maxReplicas": 12, "metrics": [cpu(70)] }),
     };
     let requests = Load::Walk {
