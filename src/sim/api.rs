@@ -150,9 +150,11 @@ impl Api {
                     if resource.namespaced && namespace.is_empty() {
                         return Err(Refusal::not_allowed());
                     }
-                    let made = write::create(&self.store, resource, namespace, &asked.json_body()?)?;
-                    Ok(whole(StatusCode::CREATED, &made))
+                    let store = self.written(resource, &asked)?;
+                    let made = write::create(&store, resource, namespace, &asked.json_body()?)?;
+                    Ok(whole(StatusCode::CREATED, &self.shown(&store, resource, made)))
                 }
+                Method::DELETE => self.delete_all(resource, namespace.as_deref(), &asked),
                 _ => Err(Refusal::not_allowed()),
             },
             Target::Object(resource, namespace, name, part) => self.object((resource, namespace, name, *part), &asked),
@@ -223,37 +225,35 @@ impl Api {
     ) -> Result<Response<AnswerBody>, Refusal> {
         let (resource, namespace, name, part) = of;
         let missing = || Refusal::not_found(resource, name);
+        let store = self.written(resource, asked)?;
         let object = match asked.method {
             Method::GET if resource == &POD_METRICS => self.meters.lock().pod(namespace, name).ok_or_else(missing)?,
             Method::GET => self.store.get(resource, namespace, name).ok_or_else(missing)?,
             Method::PUT => {
                 let is_new = part == Part::Whole && self.store.get(resource, namespace, name).is_none();
-                let object = write::replace(&self.store, of, &asked.json_body()?)?;
+                let object = write::replace(&store, of, &asked.json_body()?)?;
                 if is_new {
-                    return Ok(whole(StatusCode::CREATED, &object));
+                    return Ok(whole(StatusCode::CREATED, &self.shown(&store, resource, object)));
                 }
                 object
             }
             Method::PATCH if asked.content_type() == apply::MEDIA_TYPE => {
                 let manager = asked.parameters.get("fieldManager");
-                let (object, is_new) = apply::applied(&self.store, of, manager, &asked.body)?;
+                let (object, is_new) = apply::applied(&store, of, manager, &asked.body)?;
                 if is_new {
-                    return Ok(whole(StatusCode::CREATED, &object));
+                    return Ok(whole(StatusCode::CREATED, &self.shown(&store, resource, object)));
                 }
                 object
             }
-            Method::PATCH => write::patched(&self.store, of, asked.content_type(), &asked.body)?,
+            Method::PATCH => write::patched(&store, of, asked.content_type(), &asked.body)?,
             Method::DELETE if part == Part::Whole => {
-                let body = if asked.body.is_empty() {
-                    Bytes::new()
-                } else {
-                    asked.json_body()?
-                };
-                let outcome = write::delete(&self.store, &*self.clock, (resource, namespace, name), &body)?;
+                let body = asked.options()?;
+                let outcome = write::delete(&store, &*self.clock, (resource, namespace, name), &body)?;
                 return Ok(whole(StatusCode::OK, &outcome));
             }
             _ => return Err(Refusal::not_allowed()),
         };
+        let object = self.shown(&store, resource, object);
         if part == Part::Scale {
             return Ok(whole(StatusCode::OK, &scale::of(resource, &object)));
         }
@@ -262,6 +262,51 @@ impl Api {
             return Ok(whole(StatusCode::OK, &table));
         }
         Ok(whole(StatusCode::OK, &object))
+    }
+
+    /// The store to write to: where nothing is to come of it, one that is thrown away.
+    fn written(&self, resource: &'static Resource, asked: &Asked) -> Result<Arc<Store>, Refusal> {
+        Ok(match asked.method != Method::GET && asked.is_dry_run()? {
+            true => Arc::new(self.store.rehearsal(resource)),
+            false => self.store.clone(),
+        })
+    }
+
+    /// An object as whoever wrote it is shown it: what is not kept has no version of its own.
+    fn shown(&self, store: &Arc<Store>, resource: &'static Resource, object: Arc<Value>) -> Arc<Value> {
+        if Arc::ptr_eq(store, &self.store) {
+            return object;
+        }
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+        let kept = self.store.get(resource, text("namespace"), text("name"));
+        let mut shown = (*object).clone();
+        match kept {
+            Some(kept) => shown["metadata"]["resourceVersion"] = kept["metadata"]["resourceVersion"].clone(),
+            None => drop(
+                shown["metadata"]
+                    .as_object_mut()
+                    .map(|metadata| metadata.remove("resourceVersion")),
+            ),
+        }
+        Arc::new(shown)
+    }
+
+    /// Deletes what a selection picks; answers with that, as a list.
+    fn delete_all(
+        &self,
+        resource: &'static Resource,
+        namespace: Option<&str>,
+        asked: &Asked,
+    ) -> Result<Response<AnswerBody>, Refusal> {
+        let Some(namespace) = namespace.filter(|_| resource.namespaced) else {
+            return Err(Refusal::not_allowed());
+        };
+        let selection = Selection::new(resource, Some(namespace), &asked.parameters)?;
+        let (body, store) = (asked.options()?, self.written(resource, asked)?);
+        let deleted = write::delete_all(&store, &*self.clock, (resource, namespace, &selection), &body)?;
+        let metadata = json!({ "resourceVersion": self.store.newest().to_string() });
+        let text = lists::text(resource, &metadata, &deleted);
+        Ok(response(StatusCode::OK, "application/json", text))
     }
 
     fn list(
@@ -386,6 +431,36 @@ impl Asked {
                 Ok(protobuf::to_json(resource, &self.body)?.to_string().into())
             }
             (other, _) => Err(Refusal::unsupported_media_type(other, "application/json")),
+        }
+    }
+
+    /// The options of a DELETE, as JSON; nothing where there are none.
+    fn options(&self) -> Result<Bytes, Refusal> {
+        match self.body.is_empty() {
+            true => Ok(Bytes::new()),
+            false => self.json_body(),
+        }
+    }
+
+    /// Whether nothing is to come of it. Options in the body of a DELETE take the place of those in the address.
+    ///
+    /// # Errors
+    ///
+    /// 422 where it says something else than `All`.
+    fn is_dry_run(&self) -> Result<bool, Refusal> {
+        let mut given: Vec<String> = self.parameters.all("dryRun").map(str::to_owned).collect();
+        if self.method == Method::DELETE && !self.body.is_empty() {
+            let options: Value = serde_json::from_slice(&self.options()?).unwrap_or_default();
+            let said = options["dryRun"].as_array().into_iter().flatten();
+            given = said.map(|said| said.as_str().unwrap_or_default().to_owned()).collect();
+        }
+        match given.iter().find(|given| *given != "All") {
+            None => Ok(!given.is_empty()),
+            Some(other) => {
+                let problem = format!("Unsupported value: {other:?}: supported values: \"All\"");
+                let message = format!("options are invalid: dryRun: {problem}");
+                Err(Refusal::new(422, "Invalid", message).because(vec![("dryRun".to_owned(), problem)]))
+            }
         }
     }
 

@@ -29,7 +29,7 @@ use measure::Measured;
 pub use measure::{RESOLUTION, WINDOW};
 use owner::{WITH_PODS, hash_label, is_owned, reference};
 use pod::PodLife;
-use rollout::{Plan, fill, plan};
+use rollout::{Plan, Strategy, fill, plan};
 use scraped::{Counted, Scraped};
 
 /// How often workloads and pods are looked after.
@@ -246,7 +246,13 @@ impl Fleet {
     ) -> (Plan, Vec<String>) {
         let (_, template) = workload.template;
         match resource.kind {
-            "Deployment" => (plan(wanted, &workload.pods, template), Vec::new()),
+            "Deployment" => {
+                let strategy = match object["spec"]["strategy"]["type"] == "Recreate" {
+                    true => Strategy::Recreate,
+                    false => Strategy::Rolling,
+                };
+                (plan(wanted, &workload.pods, template, strategy), Vec::new())
+            }
             "StatefulSet" => {
                 let parallel = object["spec"]["podManagementPolicy"] == "Parallel";
                 let next = ordered::plan(&key.name, wanted, &workload.pods, template, parallel);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::refusal::Refusal;
-use super::resources::{AUTOSCALERS, Resource};
+use super::resources::{AUTOSCALERS, DEPLOYMENTS, Resource};
 use crate::spec::{ManifestOptions, Problem, Spec};
 
 /// Fills in what the API server fills in, and refuses what it refuses.
@@ -86,6 +86,31 @@ fn workload(resource: &'static Resource, before: Option<&Value>, object: &mut Va
         Some(_) => {}
         None => return Err(Refusal::bad_request("spec.replicas is no whole number")),
     }
+    if resource == &DEPLOYMENTS {
+        let strategy = &mut spec["strategy"];
+        for part in [&*strategy, &strategy["rollingUpdate"]] {
+            if !part.is_null() && !part.is_object() {
+                return Err(Refusal::bad_request("spec.strategy is no object, or a part of it"));
+            }
+        }
+        fill_strategy(strategy);
+        let field = |name: &str| format!("spec.strategy.{name}");
+        match strategy["type"].as_str() {
+            Some("RollingUpdate") => {}
+            Some("Recreate") if strategy["rollingUpdate"].is_null() => {}
+            Some("Recreate") => {
+                let problem = "Forbidden: may not be specified when strategy `type` is 'Recreate'";
+                note(&field("rollingUpdate"), problem.to_owned());
+            }
+            _ => {
+                let known = r#"supported values: "Recreate", "RollingUpdate""#;
+                note(
+                    &field("type"),
+                    format!("Unsupported value: {}: {known}", strategy["type"]),
+                );
+            }
+        }
+    }
     // A ReplicationController's selector is a plain map of labels.
     if !resource.group.is_empty() {
         let selected = &spec["selector"]["matchLabels"];
@@ -117,6 +142,21 @@ fn workload(resource: &'static Resource, before: Option<&Value>, object: &mut Va
         Ok(())
     } else {
         Err(Refusal::invalid(resource, &name, causes))
+    }
+}
+
+/// Source: Kubernetes v1.36 `pkg/apis/apps/v1/defaults.go`, `SetDefaults_Deployment`.
+fn fill_strategy(strategy: &mut Value) {
+    if strategy["type"].as_str().unwrap_or_default().is_empty() {
+        strategy["type"] = "RollingUpdate".into();
+    }
+    if strategy["type"] == "RollingUpdate" {
+        for field in ["maxSurge", "maxUnavailable"] {
+            let value = &mut strategy["rollingUpdate"][field];
+            if value.is_null() {
+                *value = "25%".into();
+            }
+        }
     }
 }
 

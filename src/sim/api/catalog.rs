@@ -76,6 +76,18 @@ fn resources(group: &str, version: &str, meters: &Meters) -> Value {
         .filter(|resource| (resource.group, resource.version) == (group, version))
     {
         let verbs = match resource.can_be_written() {
+            true if resource.namespaced => {
+                json!([
+                    "create",
+                    "delete",
+                    "deletecollection",
+                    "get",
+                    "list",
+                    "patch",
+                    "update",
+                    "watch"
+                ])
+            }
             true => json!(["create", "delete", "get", "list", "patch", "update", "watch"]),
             false => json!(["get", "list"]),
         };

@@ -153,9 +153,11 @@ impl Refusal {
         }
         if !self.causes.is_empty() {
             let cause = |(field, problem): &(String, String)| {
-                let reason = match problem.starts_with("Required value") {
-                    true => "FieldValueRequired",
-                    false => "FieldValueInvalid",
+                let reason = match problem.split(':').next() {
+                    Some("Required value") => "FieldValueRequired",
+                    Some("Forbidden") => "FieldValueForbidden",
+                    Some("Unsupported value") => "FieldValueNotSupported",
+                    _ => "FieldValueInvalid",
                 };
                 json!({ "reason": reason, "message": problem, "field": field })
             };

@@ -76,6 +76,24 @@ impl Store {
         store
     }
 
+    /// A store of its own with the same objects of one resource: what is written there changes nothing here.
+    pub(super) fn rehearsal(&self, resource: &'static Resource) -> Self {
+        let state = self.state.lock();
+        let mut collections: HashMap<_, _> = RESOURCES.iter().map(|one| (key(one), Collection::default())).collect();
+        for copied in [key(resource), key(&NAMESPACES)] {
+            let objects = state.collections[copied].objects.clone();
+            collections.entry(copied).or_default().objects = objects;
+        }
+        Self {
+            version: watch::Sender::new(state.version),
+            state: Mutex::new(State {
+                version: state.version,
+                collections,
+            }),
+            clock: self.clock.clone(),
+        }
+    }
+
     /// Makes a namespace where it is missing.
     pub fn ensure_namespace(&self, name: &str) {
         let namespace = json!({ "metadata": { "name": name }, "spec": { "finalizers": ["kubernetes"] },

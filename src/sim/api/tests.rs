@@ -1,5 +1,7 @@
 //! Requests to the simulated API, and what it answers.
 
+mod rehearsed;
+
 use std::time::Duration;
 
 use http_body_util::Full;

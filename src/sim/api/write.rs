@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::refusal::Refusal;
 use super::resources::{EVENTS, LEASES, NAMESPACES, PODS, Resource};
+use super::selection::Selection;
 use super::store::{Store, seconds};
 use super::target::Part;
 use super::{admit, patch, scale};
@@ -199,6 +200,30 @@ pub(super) fn delete(
         details["group"] = resource.group.into();
     }
     Ok(json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details }))
+}
+
+/// Removes all that a selection picks, as [`delete`] does; gives them as they were.
+///
+/// # Errors
+///
+/// As [`delete`], but for what is gone by itself meanwhile.
+pub(super) fn delete_all(
+    store: &Store,
+    clock: &dyn Clock,
+    (resource, namespace, selection): (&'static Resource, &str, &Selection),
+    body: &[u8],
+) -> Result<Vec<Arc<Value>>, Refusal> {
+    writable(resource)?;
+    let (mut all, _) = store.list(resource, Some(namespace));
+    all.retain(|object| selection.picks(object));
+    for object in &all {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        match delete(store, clock, (resource, namespace, name), body) {
+            Err(refusal) if refusal.code != 404 => return Err(refusal),
+            _ => {}
+        }
+    }
+    Ok(all)
 }
 
 /// What a PUT makes where it is missing.

@@ -11,9 +11,20 @@ pub(super) struct Plan {
     pub(super) end: Vec<usize>,
 }
 
-/// Towards `wanted` pods of this template. While others are left, at most a quarter more pods than wanted exist, and at
-/// most a quarter of them is missing, which is what a Deployment does by default.
-pub(super) fn plan(wanted: usize, pods: &[PodLife], template: u64) -> Plan {
+/// How pods of a former template give way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Strategy {
+    /// At most a quarter more pods than wanted exist, and at most a quarter of them is missing: what a Deployment does by
+    /// default.
+    Rolling,
+    /// All end first, and are gone before the first new one is made.
+    Recreate,
+}
+
+/// Towards `wanted` pods of this template.
+///
+/// Source: Kubernetes v1.36 `pkg/controller/deployment/rolling.go` and `recreate.go`.
+pub(super) fn plan(wanted: usize, pods: &[PodLife], template: u64, strategy: Strategy) -> Plan {
     let living = |of_template: bool| {
         let pods = pods.iter().enumerate();
         pods.filter(move |(_, pod)| !pod.is_ending() && (pod.template == template) == of_template)
@@ -21,6 +32,9 @@ pub(super) fn plan(wanted: usize, pods: &[PodLife], template: u64) -> Plan {
             .collect::<Vec<_>>()
     };
     let (new, mut old) = (living(true), living(false));
+    if strategy == Strategy::Recreate && pods.iter().any(|pod| pod.template != template) {
+        return Plan { create: 0, end: old };
+    }
     if old.is_empty() {
         return towards(wanted, pods, new);
     }

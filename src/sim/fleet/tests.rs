@@ -101,6 +101,29 @@ async fn pods_come_run_become_ready_and_are_measured_once_they_ran_for_a_window(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deployment_that_recreates_has_no_pod_of_the_new_template_before_the_last_old_one_is_gone() {
+    let scene = Scene::begin(quick(120.0), 3).await;
+    scene.write(|deployment| deployment["spec"]["strategy"] = json!({ "type": "Recreate" }));
+    sleep(secs(60)).await;
+    scene.write(|deployment| deployment["spec"]["template"]["spec"]["containers"][0]["image"] = "v2".into());
+    let images = || -> Vec<String> {
+        let image = |pod: &Arc<Value>| pod["spec"]["containers"][0]["image"].as_str().unwrap().to_owned();
+        scene.pods().iter().map(image).collect()
+    };
+    let mut was_empty = false;
+    while images() != ["v2", "v2", "v2"] {
+        let now = images();
+        assert!(now.iter().all(|image| *image == now[0]), "{now:?}");
+        was_empty |= now.is_empty();
+        sleep(Duration::from_millis(500)).await;
+    }
+    assert!(
+        was_empty,
+        "pods are made as soon as the last one is gone, and that takes a moment to see"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_scale_down_ends_the_youngest_pods_and_load_moves_to_the_others() {
     let scene = Scene::begin(quick(120.0), 2).await;
     sleep(secs(60)).await;
