@@ -122,10 +122,15 @@ fn what_went_wrong_once_does_not_again() {
 
 #[test]
 fn a_seed_gives_the_same_hour_each_time() {
-    // One with one process, and one with two.
-    let with = |processes| (1..).map(Plan::new).find(|plan: &Plan| plan.processes == processes);
-    for plan in [with(1), with(2)].into_iter().flatten() {
-        assert_eq!(run(&plan, None), run(&plan, None), "seed {}", plan.seed);
+    // One with one process, one with two, and one whose cluster has a Prometheus.
+    let first = |like: fn(&Plan) -> bool| (1..).map(Plan::new).find(like);
+    let with_one = first(|plan| plan.processes == 1);
+    let with_two = first(|plan| plan.processes == 2);
+    let with_prometheus = first(|plan| plan.configuration.is_some());
+    for plan in [with_one, with_two, with_prometheus].into_iter().flatten() {
+        let verdict = run(&plan, None);
+        assert_eq!(verdict, run(&plan, None), "seed {}", plan.seed);
+        assert!(verdict.scales > 0, "seed {}", plan.seed);
     }
 }
 
@@ -175,6 +180,7 @@ fn occasions(mutation: Mutation) -> Vec<Event> {
         Mutation::FailureIsZero => vec![
             event(600, 400, forbidden("/apis/metrics.k8s.io")),
             event(600, 400, forbidden("/apis/custom.metrics.k8s.io")),
+            event(600, 400, forbidden("/api/v1/namespaces/monitoring")),
         ],
         Mutation::ForgetsEverything => (5..60)
             .map(|n| event(n * 40, 0, What::Killed(Duration::from_secs(1))))
@@ -219,28 +225,45 @@ fn occasions(mutation: Mutation) -> Vec<Event> {
     }
 }
 
+/// A seed whose plan shows that a bug is noticed for what it is, and that nothing is wrong without the bug.
+fn noticed(mutation: Mutation, word: &str, known: u64, plan: impl Fn(u64) -> Plan) {
+    let plan = |seed| Plan {
+        events: occasions(mutation),
+        processes: if mutation == Mutation::LeadsForEver { 2 } else { 1 },
+        ..plan(seed)
+    };
+    let shows = |seed: &u64| {
+        let violations = run(&plan(*seed), Some(mutation)).violations;
+        violations.iter().any(|violation| violation.contains(word))
+    };
+    let mut seeds = [known].into_iter().chain(1..=TRIES);
+    let seed = seeds
+        .find(shows)
+        .unwrap_or_else(|| panic!("{mutation:?} is not noticed"));
+    println!("{mutation:?}: seed {seed}");
+    assert_eq!(
+        run(&plan(seed), None).violations,
+        [""; 0],
+        "seed {seed} without {mutation:?}"
+    );
+}
+
 #[test]
 fn each_known_bug_is_noticed_for_what_it_is() {
     assert_eq!(BUGS.map(|(mutation, ..)| mutation), Mutation::ALL);
     for (mutation, word, known) in BUGS {
-        let plan = |seed| Plan {
-            events: occasions(mutation),
-            processes: if mutation == Mutation::LeadsForEver { 2 } else { 1 },
-            ..Plan::new(seed)
-        };
-        let shows = |seed: &u64| {
-            let violations = run(&plan(*seed), Some(mutation)).violations;
-            violations.iter().any(|violation| violation.contains(word))
-        };
-        let mut seeds = [known].into_iter().chain(1..=TRIES);
-        let seed = seeds
-            .find(shows)
-            .unwrap_or_else(|| panic!("{mutation:?} is not noticed"));
-        println!("{mutation:?}: seed {seed}");
-        assert_eq!(
-            run(&plan(seed), None).violations,
-            [""; 0],
-            "seed {seed} without {mutation:?}"
-        );
+        noticed(mutation, word, known, Plan::new);
+    }
+}
+
+/// Those that get metrics wrong, with what the judge has to say of them where each metric comes from Prometheus.
+#[test]
+fn bugs_in_reading_prometheus_are_noticed_too() {
+    for (mutation, word) in [
+        (Mutation::FailureIsZero, "and the last answer of Prometheus"),
+        (Mutation::MissingIsZero, "what was answered wants"),
+        (Mutation::OverstatesUsage, "were wanted"),
+    ] {
+        noticed(mutation, word, 1, |seed| Plan::new(seed).with_prometheus());
     }
 }

@@ -9,6 +9,7 @@ mod judge;
 mod mutation;
 mod others;
 mod plan;
+mod question;
 mod rest;
 mod storm;
 
@@ -29,6 +30,8 @@ use super::simulated::Simulated;
 use super::time::VirtualClock;
 use crate::controller::Listener;
 use crate::controller::report::PassReport;
+use crate::settings::sources::Sources;
+use crate::settings::{Typed, resolve};
 use judge::{Judge, identity};
 pub use mutation::Mutation;
 pub use plan::{Asking, CALM, END, Event, Plan, Planned, Point, What};
@@ -67,7 +70,7 @@ pub struct Verdict {
 ///
 /// # Panics
 ///
-/// Where no runtime can be made, or the plan's own objects are refused.
+/// Where no runtime can be made, or the plan's own objects, or its configuration, are refused.
 pub fn run(plan: &Plan, mutation: Option<Mutation>) -> Verdict {
     in_virtual_time(Trial::begin_and_run(plan, mutation))
 }
@@ -130,6 +133,8 @@ struct Trial<'p> {
     counts: Vec<i64>,
     /// Writes down what is seen at the end.
     rest: Option<Arc<Rest>>,
+    /// What the cluster's Prometheus answers for; `None`: there is none.
+    sources: Option<Arc<Sources>>,
 }
 
 /// Where a process runs.
@@ -138,6 +143,8 @@ struct Slot {
     storm: Arc<Storm>,
     process: Option<Process>,
     starts: u64,
+    /// How far its clock is set from the right time.
+    set_by: i64,
 }
 
 /// What is done next.
@@ -146,6 +153,8 @@ enum Step {
     Start(usize),
     Make(usize),
     Minute,
+    StartPrometheus,
+    SetClocksRight,
     CountTasks,
     Look,
     End,
@@ -171,7 +180,11 @@ impl<'p> Trial<'p> {
 
     fn begin(plan: &'p Plan, mutation: Option<Mutation>) -> Self {
         let simulated = Simulated::new(EPOCH.parse().expect("it is a time"), plan.seed);
-        let judge = Judge::new(simulated.clock.clone(), simulated.api.clone());
+        let sources = plan.configuration.as_deref().map(|text| Arc::new(sources(text)));
+        if sources.is_some() {
+            simulated.api.prometheus.start();
+        }
+        let judge = Judge::new(simulated.clock.clone(), simulated.api.clone(), sources.clone());
         let (kill, kills) = mpsc::unbounded_channel();
         let weather = Weather {
             seed: plan.seed,
@@ -186,6 +199,7 @@ impl<'p> Trial<'p> {
             storm: Storm::new(weather.clone(), &plan.events, number),
             process: None,
             starts: 0,
+            set_by: 0,
         };
         let slots = (0..plan.processes).map(slot).collect();
         let mut trial = Self {
@@ -200,6 +214,7 @@ impl<'p> Trial<'p> {
             tasks: None,
             counts: Vec::new(),
             rest: None,
+            sources,
             simulated,
         };
         for number in 0..plan.workloads.len() {
@@ -219,6 +234,10 @@ impl<'p> Trial<'p> {
             self.later(Duration::from_secs(minute * 60), Step::Minute);
         }
         self.later(UNDER_WAY, Step::CountTasks);
+        // Prometheus is asked what it knew at a time, and knows nothing of times that are to come.
+        if self.sources.is_some() {
+            self.later(CALM, Step::SetClocksRight);
+        }
         let mut at = END.saturating_sub(LOOKED_AT_FOR);
         while at < END {
             self.later(at, Step::Look);
@@ -247,6 +266,12 @@ impl<'p> Trial<'p> {
                 Step::Minute => {
                     let counts: Vec<i64> = self.plan.workloads.iter().map(|planned| self.count(planned)).collect();
                     self.counts.extend(counts);
+                }
+                Step::StartPrometheus => self.simulated.api.prometheus.start(),
+                Step::SetClocksRight => {
+                    for process in 0..self.slots.len() {
+                        self.set_clock(process, -self.slots[process].set_by);
+                    }
                 }
                 Step::CountTasks => self.tasks = Some(tasks()),
                 Step::Look => self.judge.look(&self.plan.workloads),
@@ -326,6 +351,7 @@ impl<'p> Trial<'p> {
                 }
             })),
             between: Some(slot.storm.clone()),
+            prometheus: self.sources.clone(),
             ..ProcessOptions::default()
         };
         slot.process = Some(Process::start(
@@ -364,11 +390,11 @@ impl<'p> Trial<'p> {
         match event.what {
             What::Killed(down) => self.ends(process, down, true).await,
             What::Stopped(down) => self.ends(process, down, false).await,
-            What::ClockSet(by) => {
-                if let Some(slot) = self.slots.get(process) {
-                    slot.clock.set_by(SignedDuration::from_secs(by));
-                    self.judge.clock_is_set(process, by);
-                }
+            What::ClockSet(by) => self.set_clock(process, by),
+            What::PrometheusGone(down) => {
+                self.simulated.api.prometheus.stop();
+                let now = self.simulated.clock.elapsed();
+                self.later(now + down, Step::StartPrometheus);
             }
             What::Compacted => self.simulated.api.store.compact(),
             What::Scaled(workload, count) => others::scale(&self.simulated, &self.plan.workloads[workload].key, count),
@@ -394,6 +420,16 @@ impl<'p> Trial<'p> {
         }
     }
 
+    fn set_clock(&mut self, process: usize, by: i64) {
+        if let Some(slot) = self.slots.get_mut(process)
+            && by != 0
+        {
+            slot.set_by += by;
+            slot.clock.set_by(SignedDuration::from_secs(by));
+            self.judge.clock_is_set(process, by);
+        }
+    }
+
     fn show_spec(&self, planned: &Planned) {
         let key = &planned.key;
         if let Some(autoscaler) = self.simulated.api.store.get(&AUTOSCALERS, &key.namespace, &key.name) {
@@ -408,6 +444,17 @@ impl<'p> Trial<'p> {
             .and_then(|deployment| deployment["spec"]["replicas"].as_i64())
             .unwrap_or(0)
     }
+}
+
+/// What a configuration file says of Prometheus.
+fn sources(configuration: &str) -> Sources {
+    let file = ("simulated.yaml".to_owned(), configuration.to_owned());
+    let typed = Typed {
+        file: Some(file),
+        ..Typed::default()
+    };
+    let effective = resolve(&typed).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    effective.settings.sources
 }
 
 /// Tasks that have not ended.

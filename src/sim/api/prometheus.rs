@@ -21,9 +21,6 @@ use crate::settings::sources::{Endpoint, Sources, Url};
 pub(super) const NAMESPACE: &str = "monitoring";
 pub(super) const SERVICES: [&str; 3] = ["prometheus", "prometheus:9090", "prometheus:web"];
 
-/// Its address, as a process in the cluster is told.
-const ADDRESS: &str = "http://kubernetes/api/v1/namespaces/monitoring/services/prometheus:9090/proxy";
-
 /// Samples are kept for so long: the longest range that anybody asks about, and the lookback.
 const RETENTION: Duration = Duration::from_secs(15 * 60);
 
@@ -58,13 +55,16 @@ impl Prometheus {
     /// The name of the endpoint by which processes ask it.
     pub const NAME: &str = "simulated";
 
+    /// Its address, as a process in the cluster is told.
+    pub const ADDRESS: &str = "http://kubernetes/api/v1/namespaces/monitoring/services/prometheus:9090/proxy";
+
     /// Settings by which a process asks it for these metrics.
     ///
     /// # Panics
     ///
     /// Never: the address is a constant.
     pub fn sources(metrics: Vec<Definition>) -> Sources {
-        let url = Url::parse(ADDRESS).expect("the address is one");
+        let url = Url::parse(Self::ADDRESS).expect("the address is one");
         Sources {
             prometheus: BTreeMap::from([(Arc::from(Self::NAME), Endpoint::new(&url))]),
             metrics: metrics.into_iter().map(Arc::new).collect(),
@@ -97,6 +97,12 @@ impl Prometheus {
             labels,
             samples: vec![(at, value)],
         }));
+    }
+
+    /// What a query gives at `now`, of all that it knows; `None` where it was not started, or does not know the query.
+    pub fn evaluated(&self, query: &str, now: Timestamp) -> Option<Outcome> {
+        let guard = self.series.lock();
+        evaluate(query, now.as_millisecond(), guard.as_ref()?).ok()
     }
 
     /// Answers a request below its address at `now`; `None` where it was not started.

@@ -303,7 +303,7 @@ impl Course {
         let within = |random: &mut Random, from: Duration, to: Duration| {
             begins + Duration::from_secs_f64(random.between(from.as_secs_f64(), to.as_secs_f64()))
         };
-        let mut events = Plan::new(random.bits()).events;
+        let mut events = Plan::without_prometheus(random.bits()).events;
         let mut steps = Vec::new();
         for event in &mut events {
             event.at += begins;
@@ -434,7 +434,11 @@ impl Course {
         let mut random = Random::named(self.seed, &format!("newcomer {}", self.newcomers));
         let mut planned = loop {
             let small = |planned: &Planned| planned.autoscaler["maxReplicas"].as_i64() <= Some(MAX_REPLICAS);
-            if let Some(planned) = Plan::new(random.bits()).workloads.into_iter().find(small) {
+            if let Some(planned) = Plan::without_prometheus(random.bits())
+                .workloads
+                .into_iter()
+                .find(small)
+            {
                 break planned;
             }
         };

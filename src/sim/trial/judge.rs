@@ -16,12 +16,13 @@ use serde_json::Value;
 use tracing::debug;
 
 use super::plan::Planned;
+use super::question::{Question, is_of_prometheus};
 use crate::decide::Decision;
+use crate::settings::sources::Sources;
 use crate::sim::api::{Api, LEASES};
 use crate::sim::control::{LEASE, LEASE_NAMESPACE};
 use crate::sim::time::VirtualClock;
 use crate::spec::{Key, Spec};
-pub(super) use answers::Source;
 use answers::{Answer, Answers};
 use policies::{Counts, Scaled};
 use watched::{Saves, Watched};
@@ -37,6 +38,8 @@ pub(super) struct Judge {
     clock: Arc<VirtualClock>,
     state: Mutex<State>,
     api: Arc<Api>,
+    /// What Prometheus answers for.
+    sources: Option<Arc<Sources>>,
 }
 
 #[derive(Default)]
@@ -96,11 +99,16 @@ pub(super) struct ScaleWrite<'a> {
 }
 
 impl Judge {
-    pub(super) fn new(clock: Arc<VirtualClock>, api: Arc<Api>) -> Arc<Self> {
+    pub(super) fn new(clock: Arc<VirtualClock>, api: Arc<Api>, sources: Option<Arc<Sources>>) -> Arc<Self> {
+        let state = State {
+            answers: Answers::of(sources.clone()),
+            ..State::default()
+        };
         Arc::new(Self {
             clock,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             api,
+            sources,
         })
     }
 
@@ -241,7 +249,8 @@ impl Judge {
     /// A process asks for something.
     pub(super) fn asked(&self, process: usize, request: &Request<Bytes>) {
         let (method, path) = (request.method(), request.uri().path());
-        if *method == Method::GET {
+        // Queries are long, and therefore posted.
+        if *method == Method::GET || is_of_prometheus(path) {
             return;
         }
         let writes_count = *method == Method::PATCH && path.ends_with("/scale");
@@ -280,10 +289,10 @@ impl Judge {
         lease["spec"]["holderIdentity"].as_str().map(str::to_owned)
     }
 
-    /// A metrics API has answered, and the answer arrives.
-    pub(super) fn measured(&self, source: Source, path: &str, body: &Bytes) {
+    /// A metrics API or Prometheus has answered, and the answer arrives.
+    pub(super) fn measured(&self, question: &Question, body: &Bytes) {
         let now = self.clock.elapsed();
-        let answer = Answer::new(now, source, path, body.clone());
+        let answer = Answer::new(now, question, body.clone());
         self.state.lock().answers.add(answer);
     }
 
@@ -361,7 +370,7 @@ impl Judge {
     pub(super) fn look(&self, workloads: &[Planned]) {
         let mut state = self.state.lock();
         for Planned { key, .. } in workloads {
-            let wanted = calm::wanted(&self.api, key);
+            let wanted = calm::wanted(&self.api, key, self.sources.as_deref());
             state.autoscalers.entry(key.clone()).or_default().wanted.extend(wanted);
         }
     }

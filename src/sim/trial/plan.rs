@@ -1,6 +1,7 @@
 //! What an hour of a trial has in store.
 
 mod draw;
+mod prometheus;
 
 use std::time::Duration;
 
@@ -34,6 +35,9 @@ pub struct Plan {
     pub workloads: Vec<Planned>,
     /// What goes wrong, or is done by others, in the order of time.
     pub events: Vec<Event>,
+    /// The configuration file of the processes, where the cluster has a Prometheus: its blocks `prometheus` and `metrics`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<String>,
 }
 
 /// One workload with its autoscaler.
@@ -122,6 +126,8 @@ pub enum What {
     ClockSet(i64),
     /// Old versions are forgotten, and watches cut: they get 410.
     Compacted,
+    /// The cluster's Prometheus ends with all that it knows; it is started again after this.
+    PrometheusGone(Duration),
     /// Somebody sets a count.
     Scaled(usize, i32),
     /// Somebody sets another `maxReplicas`.
@@ -168,6 +174,7 @@ impl What {
                 | Self::Stopped(_)
                 | Self::ClockSet(_)
                 | Self::Compacted
+                | Self::PrometheusGone(_)
                 | Self::Scaled(..)
                 | Self::MaxEdited(..)
                 | Self::RolledOut(_)

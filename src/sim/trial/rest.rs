@@ -12,9 +12,12 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::plan::{END, Plan};
+use super::question::{self, Values};
 use super::{Mutation, Trial, in_virtual_time};
 use crate::clock::Clock;
-use crate::sim::api::{AUTOSCALERS, Api, DEPLOYMENTS, PODS};
+use crate::promql::Answers;
+use crate::settings::sources::Sources;
+use crate::sim::api::{AUTOSCALERS, Api, DEPLOYMENTS, PODS, seconds};
 use crate::sim::time::VirtualClock;
 use crate::spec::Key;
 
@@ -43,6 +46,7 @@ pub fn at_rest(plan: &Plan, mutation: Option<Mutation>) -> Vec<AtRest> {
         let rest = Arc::new(Rest {
             api: trial.simulated.api.clone(),
             clock: trial.simulated.clock.clone(),
+            sources: trial.sources.clone(),
             seen: Mutex::default(),
         });
         trial.rest = Some(rest.clone());
@@ -55,6 +59,8 @@ pub fn at_rest(plan: &Plan, mutation: Option<Mutation>) -> Vec<AtRest> {
 pub(super) struct Rest {
     api: Arc<Api>,
     clock: Arc<VirtualClock>,
+    /// What Prometheus answers for.
+    sources: Option<Arc<Sources>>,
     seen: Mutex<BTreeMap<Key, Seen>>,
 }
 
@@ -100,23 +106,21 @@ impl Rest {
         let remove: Vec<Value> = gone
             .map(|name| json!({ "kind": "Pod", "namespace": namespace, "name": name }))
             .collect();
-        let meters = self.api.meters.lock();
-        let usages: Vec<Value> = pods
-            .keys()
-            .filter_map(|pod| meters.pod(namespace, pod))
-            .map(|usage| (*usage).clone())
-            .collect();
-        let metrics = autoscaler["spec"]["metrics"].as_array().into_iter().flatten();
-        let named = metrics.filter_map(|metric| metric["pods"]["metric"]["name"].as_str());
-        let of_name = |metric: &str| meters.custom(metric, (namespace, "pods", "*"), |pod| pods.contains_key(pod));
-        let values = named.filter_map(|metric| of_name(metric).ok());
-        let custom: Vec<Value> = values
-            .flat_map(|mut list| match list["items"].take() {
-                Value::Array(items) => items,
-                _ => Vec::new(),
-            })
-            .collect();
-        drop(meters);
+        let metrics = autoscaler["spec"]["metrics"].as_array().map_or(&[][..], Vec::as_slice);
+        let mut usages = self.usages(namespace, &pods);
+        let mut custom = Vec::new();
+        for metric in metrics {
+            match (metric["pods"]["metric"]["name"].as_str(), self.of_prometheus(namespace, metric, &pods)) {
+                (Some(name), None) => custom.extend(self.custom(namespace, name, &pods)),
+                (Some(name), Some(values)) => custom.extend(values.iter().map(|(pod, milli)| {
+                    json!({ "describedObject": { "kind": "Pod", "namespace": namespace, "name": pod.name, "apiVersion": "/v1" },
+                        "metric": { "name": name, "selector": null }, "timestamp": seconds(self.clock.now()),
+                        "value": format!("{milli}m") })
+                })),
+                (None, Some(values)) => usages = self.usages_of_prometheus(metric, &values, &pods),
+                (None, None) => {}
+            }
+        }
         before.pods = pods;
         let seconds = PERIOD.as_secs() * u64::try_from(before.steps.len()).unwrap_or(u64::MAX);
         Some(json!({
@@ -131,6 +135,46 @@ impl Rest {
             "podMetrics": { "kind": "PodMetricsList", "apiVersion": "metrics.k8s.io/v1beta1", "metadata": {}, "items": usages },
             "customMetrics": custom,
         }))
+    }
+
+    /// What metrics.k8s.io says of these pods.
+    fn usages(&self, namespace: &str, pods: &BTreeMap<String, Value>) -> Vec<Value> {
+        let meters = self.api.meters.lock();
+        let usages = pods.keys().filter_map(|pod| meters.pod(namespace, pod));
+        usages.map(|usage| (*usage).clone()).collect()
+    }
+
+    /// What custom.metrics.k8s.io says of them.
+    fn custom(&self, namespace: &str, metric: &str, pods: &BTreeMap<String, Value>) -> Vec<Value> {
+        let meters = self.api.meters.lock();
+        let list = meters.custom(metric, (namespace, "pods", "*"), |pod| pods.contains_key(pod));
+        match list.map(|mut list| list["items"].take()) {
+            Ok(Value::Array(items)) => items,
+            _ => Vec::new(),
+        }
+    }
+
+    /// What Prometheus says of them; `None` where it is not asked for this.
+    fn of_prometheus(&self, namespace: &str, metric: &Value, pods: &BTreeMap<String, Value>) -> Option<Values> {
+        let definition = question::definition(metric, self.sources.as_deref())?;
+        let pods: Vec<String> = pods.keys().cloned().collect();
+        Some(question::known(&self.api, definition, namespace, &pods).unwrap_or_default())
+    }
+
+    /// Usage that Prometheus tells of, as metrics.k8s.io would tell it.
+    fn usages_of_prometheus(&self, metric: &Value, values: &Values, pods: &BTreeMap<String, Value>) -> Vec<Value> {
+        let definition = question::definition(metric, self.sources.as_deref());
+        let window = definition.map_or(Duration::ZERO, |definition| match definition.answers {
+            Answers::Resource { window, .. } => window,
+            _ => Duration::ZERO,
+        });
+        let usage = |(pod, milli): (&Key, &i64)| {
+            let labels = pods.get(&*pod.name).map(|pod| &pod["metadata"]["labels"]);
+            json!({ "metadata": { "name": pod.name, "namespace": pod.namespace, "labels": labels },
+                "timestamp": seconds(self.clock.now()), "window": format!("{}s", window.as_secs()),
+                "containers": [{ "name": "main", "usage": { "cpu": format!("{milli}m"), "memory": "64Mi" } }] })
+        };
+        values.iter().map(usage).collect()
     }
 
     fn pods(&self, key: &Key) -> BTreeMap<String, Value> {

@@ -3,6 +3,7 @@
 mod answers;
 mod metrics;
 mod mutant;
+mod prometheus;
 mod watches;
 
 use std::collections::VecDeque;
@@ -22,8 +23,9 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::Mutation;
-use super::judge::{Judge, ScaleWrite, Source};
+use super::judge::{Judge, ScaleWrite};
 use super::plan::{Asking, Event, Point, What};
+use super::question::{Question, is_of_prometheus};
 use crate::clock::Clock;
 use crate::sim::api::{AnswerBody, Api, DEPLOYMENTS, LEASES, seconds};
 use crate::sim::control::{LEASE, LEASE_NAMESPACE};
@@ -134,6 +136,7 @@ impl Storm {
         let began = self.clock.elapsed();
         let class = class(&request);
         let asking = asking(&request);
+        let question = (class == Class::Metrics).then(|| Question::of(&request));
         let path = request.uri().path().to_owned();
         if self.mutation == Some(Mutation::LeadsForEver)
             && self.process == 0
@@ -155,10 +158,10 @@ impl Storm {
                 What::Slow(by) => sleep(*by).await,
                 What::Unanswered if class != Class::Watch => std::future::pending().await,
                 What::LeaseCut if asking == Some(Asking::Lease) => std::future::pending().await,
-                What::Refused(code) => return self.refused(api, class, &path, *code),
-                What::Conflicts if class == Class::Write => return self.refused(api, class, &path, 409),
+                What::Refused(code) => return self.refused(api, question.as_ref(), *code),
+                What::Conflicts if class == Class::Write => return self.refused(api, question.as_ref(), 409),
                 What::Forbidden(below) if path.starts_with(below.as_str()) => {
-                    return self.refused(api, class, &path, 403);
+                    return self.refused(api, question.as_ref(), 403);
                 }
                 What::AnswersLost => lost = class != Class::Watch,
                 What::HalfAnswers => half = class != Class::Watch,
@@ -217,8 +220,8 @@ impl Storm {
         }
         let (mut head, body) = answer.into_parts();
         let mut body = BodyExt::collect(body).await?.to_bytes();
-        if class == Class::Metrics && head.status.is_success() {
-            body = metrics::through(self, &met, &path, body);
+        if let Some(question) = question.as_ref().filter(|_| head.status.is_success()) {
+            body = metrics::through(self, &met, question, body);
         }
         if self.mutation.is_some_and(Mutation::is_of_specs) && path.ends_with("/horizontalpodautoscalers") {
             body = watches::misread_list(self.mutation, &body);
@@ -234,12 +237,12 @@ impl Storm {
             return Ok(broken_off(head, &body));
         }
         if head.status.is_success() {
-            match asking {
-                Some(Asking::Stored) => self.tell(|judge| judge.loaded(self.process)),
-                Some(Asking::Metrics) => self.tell(|judge| judge.measured(Source::of(&path), &path, &body)),
+            match (asking, &question) {
+                (Some(Asking::Stored), _) => self.tell(|judge| judge.loaded(self.process)),
+                (Some(Asking::Metrics), Some(question)) => self.tell(|judge| judge.measured(question, &body)),
                 _ => {}
             }
-            body = mutant::misread(self.mutation, asking, body, (api, self.clock.now(), &path));
+            body = mutant::misread(self.mutation, asking, question.as_ref(), body, (api, self.clock.now()));
         }
         Ok(whole(head, body))
     }
@@ -296,9 +299,11 @@ impl Storm {
         before.or(versions.front()).map(|(_, version)| *version)
     }
 
-    fn refused(&self, api: &Api, class: Class, path: &str, code: u16) -> io::Result<Response<AnswerBody>> {
-        if class == Class::Metrics && self.mutation == Some(Mutation::FailureIsZero) {
-            return Ok(metrics::nothing_used(api, self.clock.now(), path));
+    fn refused(&self, api: &Api, question: Option<&Question>, code: u16) -> io::Result<Response<AnswerBody>> {
+        if let Some(question) = question
+            && self.mutation == Some(Mutation::FailureIsZero)
+        {
+            return Ok(metrics::nothing_used(api, self.clock.now(), question));
         }
         let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code,
             "message": "it is as planned", "reason": "Planned" });
@@ -327,7 +332,9 @@ fn meeting(events: &[Event], process: usize) -> Arc<[Event]> {
 
 fn class(request: &Request<Bytes>) -> Class {
     let path = request.uri().path();
-    if request.method() != Method::GET {
+    if is_of_prometheus(path) {
+        Class::Metrics
+    } else if request.method() != Method::GET {
         Class::Write
     } else if request.uri().query().is_some_and(|query| query.contains("watch=")) {
         Class::Watch

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,8 +10,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::quantity::Milli;
+use crate::settings::sources::Sources;
 use crate::sim::api::{Api, DEPLOYMENTS, PODS};
 use crate::sim::trial::plan::REQUEST;
+use crate::sim::trial::question::{self, Question, Source, Values};
 use crate::spec::Key;
 
 /// Answers that a decision may still go by: a sync lasts 30 s at most, and what is asked for once a pass is kept for one.
@@ -23,31 +26,6 @@ const COUNTS_AFTER: Duration = Duration::from_secs(460);
 /// Kubernetes' sums of larger values wrap round, in thousandths; what comes of that is not judged.
 const ABSURD: i64 = 1_000_000_000_000_000;
 
-/// Where metrics come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::sim::trial) enum Source {
-    Resource,
-    Custom,
-}
-
-impl Source {
-    pub(in crate::sim::trial) fn of(path: &str) -> Self {
-        if path.contains("custom.metrics") {
-            Self::Custom
-        } else {
-            Self::Resource
-        }
-    }
-
-    pub(super) fn of_metric(metric: &Value) -> Self {
-        if metric["type"] == "Pods" {
-            Self::Custom
-        } else {
-            Self::Resource
-        }
-    }
-}
-
 /// One answer that arrived.
 pub(super) struct Answer {
     at: Duration,
@@ -58,9 +36,6 @@ pub(super) struct Answer {
     /// What it says, once somebody wants to know: only a scale-down does, which is one answer in many.
     values: OnceCell<Option<Values>>,
 }
-
-/// What an answer says of each pod, by namespace and name, in thousandths.
-type Values = BTreeMap<(String, String), i64>;
 
 #[derive(Deserialize)]
 struct List {
@@ -96,15 +71,11 @@ struct Usage {
 }
 
 impl Answer {
-    pub(super) fn new(at: Duration, source: Source, path: &str, body: Bytes) -> Self {
-        let namespace = path
-            .split("/namespaces/")
-            .nth(1)
-            .and_then(|rest| rest.split('/').next());
+    pub(super) fn new(at: Duration, question: &Question, body: Bytes) -> Self {
         Self {
             at,
-            source,
-            namespace: namespace.map(str::to_owned),
+            source: question.source,
+            namespace: question.namespace.clone(),
             body,
             values: OnceCell::new(),
         }
@@ -112,7 +83,11 @@ impl Answer {
 
     /// Nothing where one value is absurd, or no number.
     fn values(&self) -> Option<&Values> {
-        self.values.get_or_init(|| values(&self.body)).as_ref()
+        let read = || match self.source.is_prometheus() {
+            true => question::said(&self.body, self.namespace.as_deref(), ABSURD),
+            false => values(&self.body),
+        };
+        self.values.get_or_init(read).as_ref()
     }
 }
 
@@ -133,7 +108,7 @@ fn values(body: &[u8]) -> Option<Values> {
             return None;
         }
         let Named { namespace, name } = item.described_object.or(item.metadata)?;
-        let least = values.entry((namespace, name)).or_insert(value);
+        let least = values.entry(Key::new(namespace, name)).or_insert(value);
         *least = value.min(*least);
     }
     Some(values)
@@ -142,11 +117,25 @@ fn values(body: &[u8]) -> Option<Values> {
 /// The answers of late.
 #[derive(Default)]
 pub(super) struct Answers {
+    /// What Prometheus answers for.
+    sources: Option<Arc<Sources>>,
     kept: VecDeque<Answer>,
     last: BTreeMap<Source, Duration>,
 }
 
 impl Answers {
+    pub(super) fn of(sources: Option<Arc<Sources>>) -> Self {
+        Self {
+            sources,
+            ..Self::default()
+        }
+    }
+
+    /// Who answers for a metric of an autoscaler.
+    pub(super) fn source(&self, metric: &Value) -> Source {
+        Source::of_metric(metric, self.sources.as_deref())
+    }
+
     pub(super) fn add(&mut self, answer: Answer) {
         let now = answer.at;
         self.last.insert(answer.source, now);
@@ -179,7 +168,7 @@ impl Answers {
     }
 
     fn least_of(&self, api: &Api, key: &Key, metric: &Value, now: Duration) -> Option<i64> {
-        let source = Source::of_metric(metric);
+        let source = self.source(metric);
         let answers: Vec<&Answer> = self
             .kept
             .iter()
@@ -189,7 +178,7 @@ impl Answers {
         let values: Option<Vec<_>> = answers.iter().map(|answer| answer.values()).collect();
         let values = values.filter(|values| !values.is_empty())?;
         let request = i64::from(REQUEST);
-        let target = &metric[if source == Source::Custom { "pods" } else { "resource" }]["target"];
+        let target = &metric[if source.is_of_pods() { "pods" } else { "resource" }]["target"];
         let (fill, per_pod) = match target["averageUtilization"].as_i64() {
             // Kubernetes cuts the utilization of all off to whole percents: one more for each pod.
             Some(percent) => (request * percent.max(100) / 100, request * percent / 100),
@@ -200,14 +189,14 @@ impl Answers {
         };
         let pods = counting(api, key);
         let least = |pod: &String| {
-            let place = (key.namespace.to_string(), pod.clone());
+            let place = Key::new(key.namespace.clone(), pod.as_str());
             let said = values.iter().map(|values| values.get(&place).copied().unwrap_or(fill));
             said.min().unwrap_or(0)
         };
         let sum: i64 = pods.iter().map(least).sum();
-        let cut_off = match source {
-            Source::Resource => replicas(api, key) * request / 100,
-            Source::Custom => replicas(api, key),
+        let cut_off = match source.is_of_pods() {
+            true => replicas(api, key),
+            false => replicas(api, key) * request / 100,
         };
         let per_pod = per_pod.max(1);
         Some(((sum - cut_off).max(0) + per_pod - 1) / per_pod)

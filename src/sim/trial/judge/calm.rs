@@ -3,8 +3,10 @@
 use serde_json::Value;
 
 use crate::quantity::Milli;
+use crate::settings::sources::Sources;
 use crate::sim::api::{AUTOSCALERS, Api, DEPLOYMENTS, PODS};
 use crate::sim::trial::plan::{Planned, REQUEST};
+use crate::sim::trial::question;
 use crate::spec::Key;
 
 /// Kubernetes' tolerance: a ratio so near to 1 changes nothing.
@@ -15,7 +17,7 @@ const TOLERANCE: f64 = 0.1;
 ///
 /// Source: Kubernetes v1.36 `replica_calculator.go`, `GetResourceReplicas` and `GetMetricReplicas`, where no pod is missing
 /// and none is unready.
-pub(super) fn wanted(api: &Api, key: &Key) -> Option<i64> {
+pub(super) fn wanted(api: &Api, key: &Key, sources: Option<&Sources>) -> Option<i64> {
     let autoscaler = api.store.get(&AUTOSCALERS, &key.namespace, &key.name)?;
     let spec = &autoscaler["spec"];
     let deployment = api.store.get(&DEPLOYMENTS, &key.namespace, &key.name)?;
@@ -25,34 +27,42 @@ pub(super) fn wanted(api: &Api, key: &Key) -> Option<i64> {
         return None;
     }
     let proposed = spec["metrics"].as_array()?.iter().map(|metric| {
-        let (ratio, pods) = match metric["type"].as_str() {
+        let by_prometheus = match question::definition(metric, sources) {
+            Some(definition) => Some(question::known(api, definition, &key.namespace, &pods)?),
+            None => None,
+        };
+        let sum = |by_api: &dyn Fn(&str) -> Option<i64>| -> Option<i64> {
+            let of_pod = |pod: &String| match &by_prometheus {
+                Some(known) => known.get(&Key::new(key.namespace.clone(), pod.as_str())).copied(),
+                None => by_api(pod),
+            };
+            pods.iter().map(of_pod).sum()
+        };
+        let ratio = match metric["type"].as_str() {
             Some("Pods") => {
                 let metric = &metric["pods"];
                 let name = metric["metric"]["name"].as_str()?;
                 let target = Milli::of_quantity(metric["target"]["averageValue"].as_str()?).ok()?.0;
-                let of_pod = |pod: &String| {
+                let sum = sum(&|pod| {
                     let gauge = api.meters.lock().custom_of_pod(name, &key.namespace, pod)?;
                     Milli::of_quantity(&gauge).ok().map(|milli| milli.0)
-                };
-                let values: Option<Vec<i64>> = pods.iter().map(of_pod).collect();
-                let sum: i64 = values?.iter().sum();
-                (sum as f64 / count as f64 / target as f64, count)
+                })?;
+                sum as f64 / count as f64 / target as f64
             }
             _ => {
                 let target = metric["resource"]["target"]["averageUtilization"].as_i64()?;
-                let of_pod = |pod: &String| {
+                let sum = sum(&|pod| {
                     let usage = api.meters.lock().pod(&key.namespace, pod)?;
                     let cpu = usage["containers"][0]["usage"]["cpu"].as_str()?.to_owned();
                     Milli::of_quantity(&cpu).ok().map(|milli| milli.0)
-                };
-                let values: Option<Vec<i64>> = pods.iter().map(of_pod).collect();
-                let utilization = values?.iter().sum::<i64>() * 100 / (count * i64::from(REQUEST));
-                (utilization as f64 / target as f64, count)
+                })?;
+                let utilization = sum * 100 / (count * i64::from(REQUEST));
+                utilization as f64 / target as f64
             }
         };
         match (1.0 - ratio).abs() <= TOLERANCE {
             true => Some(count),
-            false => Some((ratio * pods as f64).ceil() as i64),
+            false => Some((ratio * count as f64).ceil() as i64),
         }
     });
     let proposed: Option<Vec<i64>> = proposed.collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::answers::{Answers, Source};
+use super::answers::Answers;
 use super::policies::{Counts, Scaled, allowed};
 use crate::decide::Decision;
 use crate::decide::derivation::Branch;
@@ -137,19 +137,24 @@ impl Watched {
     pub(super) fn decided(&mut self, at: Duration, decision: &Decision) {
         let derivation = &decision.derivation;
         let failed = derivation.metrics.iter().filter(|metric| metric.proposal.is_err());
+        let failed: Vec<String> = failed.map(|metric| metric.metric.clone()).collect();
+        let seen = derivation.scale.as_ref().map(|scale| scale.spec_replicas);
+        // A fall that a failed metric forbids is nobody's recommendation, and holds nothing back later.
+        // Source: Kubernetes v1.36 `horizontal.go`, `computeReplicasForMetrics`.
+        let counts = |largest: i32| failed.is_empty() || seen.is_some_and(|seen| largest >= seen);
         let write = decision.write.as_ref().map(|write| (write.from, write.to));
         let decided = Decided {
             at,
             is_kept: false,
             is_taken_for_count: false,
             concluded: write.is_none().then_some(at),
-            seen: derivation.scale.as_ref().map(|scale| scale.spec_replicas),
+            seen,
             branch: derivation.branch.clone(),
             recommended: derivation
                 .combination
-                .filter(|c| c.valid > 0)
+                .filter(|combination| combination.valid > 0 && counts(combination.largest))
                 .map(|combination| combination.largest),
-            failed: failed.map(|metric| metric.metric.clone()).collect(),
+            failed,
             write,
         };
         // No sync of an autoscaler begins before the one before has ended.
@@ -205,7 +210,11 @@ impl Watched {
         let aside = is_stored_still.then(|| Aside {
             decisions: std::mem::take(&mut self.decisions),
             found: self.found,
-            scaled: self.scaled.iter().map(|scaled| (scaled.counts, scaled.is_open)).collect(),
+            scaled: self
+                .scaled
+                .iter()
+                .map(|scaled| (scaled.counts, scaled.is_open))
+                .collect(),
         });
         self.doubt();
         (self.found, self.aside) = (None, aside);
@@ -260,8 +269,7 @@ impl Watched {
             }
         }
         for scaled in &mut self.scaled {
-            scaled.is_kept |=
-                scaled.counts != Counts::Perhaps && (saves.has(scaled.known) || had_time(scaled.known));
+            scaled.is_kept |= scaled.counts != Counts::Perhaps && (saves.has(scaled.known) || had_time(scaled.known));
             if !scaled.is_kept {
                 // The intent is all that is left of it, until its count is seen.
                 scaled.is_open = scaled.saved && (scaled.is_open || scaled.counts != Counts::Perhaps);
@@ -330,7 +338,7 @@ impl Watched {
             }
             let metrics = spec["metrics"].as_array().map_or(&[][..], Vec::as_slice);
             for metric in metrics {
-                let source = Source::of_metric(metric);
+                let source = answers.source(metric);
                 let answered = answers.last(source);
                 if answered.is_none_or(|at| decision.at.saturating_sub(at) > ANSWERS_COUNT_FOR) {
                     wrong.push(format!("down, and the last answer of {source:?} came at {answered:?}"));

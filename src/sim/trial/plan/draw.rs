@@ -13,9 +13,23 @@ use crate::spec::Key;
 /// A clock is set by one of these many seconds: what an administrator or a wrong time server does, an hour most of all.
 const CLOCK_STEPS: [i64; 8] = [-3600, -300, -60, -5, 5, 60, 300, 3600];
 
+/// The share of plans in which autoscalers take metrics from Prometheus.
+const ASK_PROMETHEUS: f64 = 0.25;
+
 impl Plan {
     /// The plan of a seed.
     pub fn new(seed: u64) -> Self {
+        let plan = Self::without_prometheus(seed);
+        // Numbers of its own, so that all other plans stay what they are.
+        let mut random = Random::named(seed, "prometheus");
+        match random.chance(ASK_PROMETHEUS) {
+            true => plan.asking_prometheus(&mut random),
+            false => plan,
+        }
+    }
+
+    /// The same where no cluster has a Prometheus.
+    pub(in crate::sim::trial) fn without_prometheus(seed: u64) -> Self {
         let mut random = Random::named(seed, "plan");
         let count = 1 + usize::try_from(random.below(3)).unwrap_or(0);
         let processes = if random.chance(0.25) { 2 } else { 1 };
@@ -28,12 +42,13 @@ impl Plan {
             processes,
             workloads,
             events,
+            configuration: None,
         }
     }
 }
 
 /// Whole milliseconds print as they are.
-fn seconds(seconds: f64) -> Duration {
+pub(super) fn seconds(seconds: f64) -> Duration {
     Duration::from_millis((seconds * 1000.0) as u64)
 }
 

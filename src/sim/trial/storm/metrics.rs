@@ -8,17 +8,17 @@ use http::{Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Storm, head_of, whole};
+use super::{Storm, head_of, prometheus, whole};
 use crate::clock::Clock;
 use crate::sim::api::{AnswerBody, Api, PODS, seconds};
 use crate::sim::random::Random;
-use crate::sim::trial::judge::Source;
 use crate::sim::trial::plan::What;
+use crate::sim::trial::question::{Question, Source};
 
-/// What becomes of an answer of a metrics API.
-pub(super) fn through(storm: &Storm, met: &[&What], path: &str, body: Bytes) -> Bytes {
+/// What becomes of an answer of a metrics API, or of Prometheus.
+pub(super) fn through(storm: &Storm, met: &[&What], question: &Question, body: Bytes) -> Bytes {
     if !met.contains(&&What::MetricsOld) {
-        storm.old_answers.lock().remove(path);
+        storm.old_answers.lock().remove(&question.text);
     }
     let is_met = |what: &&What| {
         matches!(
@@ -29,6 +29,12 @@ pub(super) fn through(storm: &Storm, met: &[&What], path: &str, body: Bytes) -> 
     // Most answers pass untouched, unread.
     if !met.iter().any(is_met) {
         return body;
+    }
+    if question.source.is_prometheus() {
+        return match met.contains(&&What::MetricsOld) {
+            true => stood_still(storm, question, body),
+            false => prometheus::spoilt(storm, met, body),
+        };
     }
     let Ok(mut list) = serde_json::from_slice::<Value>(&body) else {
         return body;
@@ -48,9 +54,7 @@ pub(super) fn through(storm: &Storm, met: &[&What], path: &str, body: Bytes) -> 
     let mut touched = false;
     for what in met {
         match what {
-            What::MetricsOld => {
-                return storm.old_answers.lock().entry(path.to_owned()).or_insert(body).clone();
-            }
+            What::MetricsOld => return stood_still(storm, question, body),
             What::MetricsMissing => {
                 items.retain(|item| !Random::named(storm.seed, &name(item)).chance(0.5));
                 touched = true;
@@ -79,6 +83,12 @@ pub(super) fn through(storm: &Storm, met: &[&What], path: &str, body: Bytes) -> 
         }
     }
     if touched { Bytes::from(list.to_string()) } else { body }
+}
+
+/// The first answer to this question since metrics stand still.
+fn stood_still(storm: &Storm, question: &Question, body: Bytes) -> Bytes {
+    let mut old = storm.old_answers.lock();
+    old.entry(question.text.clone()).or_insert(body).clone()
 }
 
 /// The same pod once more with another value, measured in an hour; or a pod that nobody knows.
@@ -115,7 +125,10 @@ fn each_value(item: &mut Value, change: impl Fn(&str) -> Option<String>) {
 }
 
 /// As a controller understands an answer that takes everything for a half more than it is.
-pub(super) fn overstated(body: Bytes) -> Bytes {
+pub(super) fn overstated(question: &Question, body: Bytes) -> Bytes {
+    if question.source.is_prometheus() {
+        return prometheus::overstated(body);
+    }
     let Ok(mut list) = serde_json::from_slice::<Value>(&body) else {
         return body;
     };
@@ -129,7 +142,10 @@ pub(super) fn overstated(body: Bytes) -> Bytes {
 }
 
 /// As a controller understands an answer that takes a pod without a value for one at 0.
-pub(super) fn filled_with_nothing(api: &Api, at: Timestamp, path: &str, body: Bytes) -> Bytes {
+pub(super) fn filled_with_nothing(api: &Api, at: Timestamp, question: &Question, body: Bytes) -> Bytes {
+    if question.source.is_prometheus() {
+        return prometheus::filled_with_nothing(api, at, body);
+    }
     let Ok(mut list) = serde_json::from_slice::<Value>(&body) else {
         return body;
     };
@@ -143,7 +159,7 @@ pub(super) fn filled_with_nothing(api: &Api, at: Timestamp, path: &str, body: By
         .flatten()
         .filter_map(name)
         .collect();
-    let all = nothing_used_items(api, at, path);
+    let all = nothing_used_items(api, at, question);
     if let Some(items) = list["items"].as_array_mut() {
         let is_missing = |item: &Value| name(item).is_some_and(|name| !there.contains(&name));
         items.extend(all.into_iter().filter(is_missing));
@@ -152,19 +168,22 @@ pub(super) fn filled_with_nothing(api: &Api, at: Timestamp, path: &str, body: By
 }
 
 /// What a controller would see that takes a failure for no usage at all: each pod that there is, at 0.
-pub(super) fn nothing_used(api: &Api, at: Timestamp, path: &str) -> Response<AnswerBody> {
-    let (kind, version) = match Source::of(path) {
+pub(super) fn nothing_used(api: &Api, at: Timestamp, question: &Question) -> Response<AnswerBody> {
+    let (kind, version) = match question.source {
         Source::Resource => ("PodMetricsList", "metrics.k8s.io/v1beta1"),
         Source::Custom => ("MetricValueList", "custom.metrics.k8s.io/v1beta2"),
+        Source::PrometheusResource | Source::PrometheusPods => {
+            return whole(head_of(StatusCode::OK), prometheus::nothing_used(api, at));
+        }
     };
-    let items = nothing_used_items(api, at, path);
+    let items = nothing_used_items(api, at, question);
     let list = json!({ "kind": kind, "apiVersion": version, "metadata": {}, "items": items });
     whole(head_of(StatusCode::OK), Bytes::from(list.to_string()))
 }
 
-fn nothing_used_items(api: &Api, at: Timestamp, path: &str) -> Vec<Value> {
+fn nothing_used_items(api: &Api, at: Timestamp, question: &Question) -> Vec<Value> {
     let (pods, _) = api.store.list(&PODS, None);
-    let of_resource = Source::of(path) == Source::Resource;
+    let of_resource = question.source == Source::Resource;
     let usage = |pod: &Arc<Value>| {
         let metadata = &pod["metadata"];
         match of_resource {
@@ -172,7 +191,7 @@ fn nothing_used_items(api: &Api, at: Timestamp, path: &str) -> Vec<Value> {
                 "containers": [{ "name": "main", "usage": { "cpu": "0", "memory": "1Mi" } }] }),
             false => json!({ "describedObject": { "kind": "Pod", "namespace": metadata["namespace"],
                 "name": metadata["name"], "apiVersion": "/v1" }, "timestamp": seconds(at), "value": "0",
-                "metric": { "name": path.rsplit('/').next(), "selector": null } }),
+                "metric": { "name": question.text.rsplit('/').next(), "selector": null } }),
         }
     };
     pods.iter().map(usage).collect()

@@ -15,6 +15,7 @@ use crate::memory::stored::{decode, encode};
 use crate::sim::api::{AnswerBody, Api};
 use crate::sim::trial::Mutation;
 use crate::sim::trial::plan::Asking;
+use crate::sim::trial::question::Question;
 
 /// What a mutant remembers.
 #[derive(Default)]
@@ -58,16 +59,19 @@ impl Mutant {
 pub(super) fn misread(
     mutation: Option<Mutation>,
     asking: Option<Asking>,
+    question: Option<&Question>,
     body: Bytes,
-    (api, at, path): (&Api, Timestamp, &str),
+    (api, at): (&Api, Timestamp),
 ) -> Bytes {
-    match (mutation, asking) {
-        (Some(Mutation::ForgetsEverything), Some(Asking::Stored)) => {
+    match (mutation, asking, question) {
+        (Some(Mutation::ForgetsEverything), Some(Asking::Stored), _) => {
             Bytes::from_static(br#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":[]}"#)
         }
-        (Some(Mutation::ForgetsIntents), Some(Asking::Stored)) => without_intents(&body).unwrap_or(body),
-        (Some(Mutation::MissingIsZero), Some(Asking::Metrics)) => metrics::filled_with_nothing(api, at, path, body),
-        (Some(Mutation::OverstatesUsage), Some(Asking::Metrics)) => metrics::overstated(body),
+        (Some(Mutation::ForgetsIntents), Some(Asking::Stored), _) => without_intents(&body).unwrap_or(body),
+        (Some(Mutation::MissingIsZero), Some(Asking::Metrics), Some(question)) => {
+            metrics::filled_with_nothing(api, at, question, body)
+        }
+        (Some(Mutation::OverstatesUsage), Some(Asking::Metrics), Some(question)) => metrics::overstated(question, body),
         _ => body,
     }
 }
