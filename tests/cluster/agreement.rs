@@ -3,6 +3,9 @@
 //! Each answer of the simulated API is a part of the real one's: the same code, and every field that it has is there with
 //! the same value. What differs by nature is left out: versions, uids, times, and sentences for people.
 
+mod metrics;
+mod writes;
+
 use std::sync::Arc;
 
 use http::{Method, Request};
@@ -534,7 +537,7 @@ async fn the_simulated_api_answers_as_the_real_one_does() {
     let servers = [Server::Real(namespace.cluster.client.clone()), Server::Simulated(api)];
     let mut last = [Value::Null, Value::Null];
     let mut problems = Vec::new();
-    for asked in requests() {
+    for asked in requests().into_iter().chain(writes::requests()) {
         let mut answers = Vec::new();
         for (server, last) in servers.iter().zip(&mut last) {
             let (code, lines) = server.answer(&asked, last, &namespace.name).await;
@@ -546,28 +549,38 @@ async fn the_simulated_api_answers_as_the_real_one_does() {
             }
             answers.push((code, lines));
         }
-        let ((real_code, real), (code, simulated)) = (&answers[0], &answers[1]);
-        let name = format!("{} {} {}", asked.method, asked.path, asked.body);
-        if real_code != code {
-            problems.push(format!(
-                "{name}\n  simulated {code} {simulated:?}\n  real {real_code} {real:?}"
-            ));
-            continue;
-        }
-        // Paths that nobody has are refused in plain text by the real one.
-        if !real.first().is_some_and(Value::is_object) {
-            continue;
-        }
-        if simulated.len() != real.len() {
-            problems.push(format!("{name}\n  simulated {simulated:?}\n  real {real:?}"));
-            continue;
-        }
-        for (simulated, real) in simulated.iter().zip(real) {
-            let mut found = Vec::new();
-            differences("", simulated, real, &mut found);
-            problems.extend(found.into_iter().map(|difference| format!("{name}\n  {difference}")));
-        }
+        problems.extend(compared(&asked, &answers[0], &answers[1]));
     }
+    all_agree(&problems);
+}
+
+/// Where two answers differ, which are codes and lines.
+fn compared(asked: &Ask, real: &(u16, Vec<Value>), simulated: &(u16, Vec<Value>)) -> Vec<String> {
+    let ((real_code, real), (code, simulated)) = (real, simulated);
+    let name = format!("{} {} {}", asked.method, asked.path, asked.body);
+    if real_code != code {
+        return vec![format!(
+            "{name}\n  simulated {code} {simulated:?}\n  real {real_code} {real:?}"
+        )];
+    }
+    // Paths that nobody has are refused in plain text by the real one.
+    if !real.first().is_some_and(Value::is_object) {
+        return Vec::new();
+    }
+    if simulated.len() != real.len() {
+        return vec![format!("{name}\n  simulated {simulated:?}\n  real {real:?}")];
+    }
+    let mut found = Vec::new();
+    for (simulated, real) in simulated.iter().zip(real) {
+        differences("", simulated, real, &mut found);
+    }
+    found
+        .into_iter()
+        .map(|difference| format!("{name}\n  {difference}"))
+        .collect()
+}
+
+fn all_agree(problems: &[String]) {
     assert!(
         problems.is_empty(),
         "{} problems:\n{}",
