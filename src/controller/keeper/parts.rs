@@ -178,7 +178,10 @@ impl Parts {
     /// These parts, and those that are in no save yet: an old one that is saved without them has given its records to nobody.
     pub(super) fn with_new(&self, mut numbers: Vec<usize>) -> Vec<usize> {
         let each = self.each.iter().enumerate();
-        numbers.extend(each.filter(|(_, part)| part.version.is_none()).map(|(number, _)| number));
+        numbers.extend(
+            each.filter(|(_, part)| part.version.is_none())
+                .map(|(number, _)| number),
+        );
         numbers.sort_unstable();
         numbers.dedup();
         numbers
