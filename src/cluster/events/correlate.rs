@@ -3,8 +3,7 @@
 //! The rules are client-go's, so that alerts and habits made for Kubernetes' autoscaler hold: see `events_cache.go`,
 //! `EventCorrelator`, client-go v0.36.
 
-use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -85,28 +84,23 @@ impl Entry {
     }
 }
 
-/// Object, type and reason.
-type Similar = (Key, Arc<str>, EventKind, &'static str);
-
-/// Stands for a message. The texts themselves, ten of each of thousands of entries, would be the most that a process of a small
-/// cluster holds; where two messages had one digest, the second would raise the count of the first.
+/// Stands for an object and what is said of it. The texts themselves, thousands of them, would be the most that a process of a small
+/// cluster holds. Where two had one digest, an Event would raise the count of another; whose digests meet nobody can know
+/// beforehand, since each process has other ones.
 type Digest = u64;
-
-fn digest(message: &str) -> Digest {
-    let mut hasher = DefaultHasher::new();
-    message.hash(&mut hasher);
-    hasher.finish()
-}
 
 /// Remembers what was said lately.
 #[derive(Debug)]
 pub struct Correlator {
-    buckets: Recent<(Key, Arc<str>, EventKind), Bucket>,
-    similar: Recent<Similar, Messages>,
-    /// By message; `None` for the combined one.
-    said: Recent<(Similar, Option<Digest>), Said>,
+    digests: RandomState,
+    /// By object and type.
+    buckets: Recent<Digest, Bucket>,
+    /// By object, type and reason.
+    similar: Recent<Digest, Messages>,
+    /// By object, type, reason and message; all that are combined have one.
+    said: Recent<Digest, Said>,
     /// The time in the last name that was given.
-    last_named: i128,
+    last_named: i64,
 }
 
 #[derive(Debug, Default)]
@@ -118,20 +112,23 @@ struct Bucket {
 
 #[derive(Debug, Default)]
 struct Messages {
-    distinct: BTreeSet<Digest>,
+    /// Fewer than [`DISTINCT_MESSAGES`].
+    distinct: Vec<Digest>,
     last: Option<Timestamp>,
 }
 
 #[derive(Debug, Default)]
 struct Said {
     count: i32,
-    name: String,
     first: Timestamp,
+    /// The time in its name, in nanoseconds.
+    named: i64,
 }
 
 impl Default for Correlator {
     fn default() -> Self {
         Self {
+            digests: RandomState::new(),
             buckets: Recent::new(CACHE_ENTRIES),
             similar: Recent::new(CACHE_ENTRIES),
             said: Recent::new(CACHE_ENTRIES),
@@ -143,34 +140,44 @@ impl Default for Correlator {
 impl Correlator {
     /// What to write for `occurrence`; `None` where its autoscaler has had too many Events of the type.
     pub fn correlate(&mut self, occurrence: Occurrence) -> Option<Entry> {
-        let Involved { key, uid, .. } = &occurrence.involved;
-        let similar = (key.clone(), uid.clone(), occurrence.kind, occurrence.reason);
-        let bucket = (key.clone(), uid.clone(), occurrence.kind);
         let at = occurrence.at;
-        let entry = self.entry(similar, occurrence);
+        // client-go keeps these too, until their places are needed.
+        self.similar.forget_spent(|messages| messages.are_long_ago(at));
+        self.buckets.forget_spent(|bucket| bucket.is_full(at));
+        let Involved { key, uid, .. } = &occurrence.involved;
+        let bucket = self.digest((key, uid, occurrence.kind));
+        let entry = self.entry(occurrence);
         // After the count was raised, as in client-go: an Event that is dropped counts all the same.
-        self.buckets.entry(&bucket).take(at).then_some(entry)
+        self.buckets.entry(bucket).take(at).then_some(entry)
     }
 
-    fn entry(&mut self, similar: Similar, mut occurrence: Occurrence) -> Entry {
-        let combined = self.similar.entry(&similar).combines(&occurrence);
-        let message = (!combined).then(|| digest(&occurrence.message));
+    fn digest(&self, of: impl Hash) -> Digest {
+        self.digests.hash_one(of)
+    }
+
+    fn entry(&mut self, mut occurrence: Occurrence) -> Entry {
+        let Involved { key, uid, .. } = &occurrence.involved;
+        let similar = self.digest((key, uid, occurrence.kind, occurrence.reason));
+        let message = self.digest(&occurrence.message);
+        let combined = self.similar.entry(similar).combines(message, occurrence.at);
         if combined {
             occurrence.message.insert_str(0, "(combined from similar events): ");
         }
-        let said = self.said.entry(&(similar, message));
+        let of_it = self.digest((similar, (!combined).then_some(message)));
+        let said = self.said.entry(of_it);
         if said.count == 0 {
-            // The Events of one sync have one time, and a name each.
-            self.last_named = occurrence.at.as_nanosecond().max(self.last_named + 1);
+            // The Events of one sync have one time, and a name each. As in Go, there is no later time than the year 2262.
+            let at = i64::try_from(occurrence.at.as_nanosecond()).unwrap_or(i64::MAX);
+            self.last_named = at.max(self.last_named.saturating_add(1));
             *said = Said {
                 count: 0,
-                name: name_of(&occurrence, self.last_named),
                 first: occurrence.at,
+                named: self.last_named,
             };
         }
         said.count = said.count.saturating_add(1);
         Entry {
-            name: said.name.clone(),
+            name: name_of(&occurrence, said.named),
             count: said.count,
             first: said.first,
             occurrence,
@@ -180,30 +187,31 @@ impl Correlator {
 
 impl Messages {
     /// Whether this one and those like it have become too many different ones.
-    fn combines(&mut self, occurrence: &Occurrence) -> bool {
-        let apart = self
-            .last
-            .map_or(SignedDuration::ZERO, |last| occurrence.at.duration_since(last));
-        if apart > SIMILAR_WITHIN {
+    fn combines(&mut self, message: Digest, at: Timestamp) -> bool {
+        if self.are_long_ago(at) {
             self.distinct.clear();
         }
-        self.last = Some(occurrence.at);
-        let message = digest(&occurrence.message);
-        if self.distinct.len() + 1 >= DISTINCT_MESSAGES && !self.distinct.contains(&message) {
+        self.last = Some(at);
+        let is_known = self.distinct.contains(&message);
+        if self.distinct.len() + 1 >= DISTINCT_MESSAGES && !is_known {
             return true;
         }
-        self.distinct.insert(message);
+        if !is_known {
+            self.distinct.push(message);
+        }
         false
+    }
+
+    /// The next one is the first again.
+    fn are_long_ago(&self, now: Timestamp) -> bool {
+        self.last.is_some_and(|last| now.duration_since(last) > SIMILAR_WITHIN)
     }
 }
 
 impl Bucket {
     /// Takes one, where there is one.
     fn take(&mut self, now: Timestamp) -> bool {
-        if let Some(at) = self.at {
-            let seconds = now.duration_since(at).as_secs_f64().max(0.0);
-            self.used = (self.used - seconds * PER_SECOND).max(0.0);
-        }
+        self.used = self.used_at(now);
         self.at = Some(now);
         let free = self.used + 1.0 <= BURST;
         if free {
@@ -211,11 +219,21 @@ impl Bucket {
         }
         free
     }
+
+    fn used_at(&self, now: Timestamp) -> f64 {
+        let since = self.at.map_or(SignedDuration::ZERO, |at| now.duration_since(at));
+        (self.used - since.as_secs_f64().max(0.0) * PER_SECOND).max(0.0)
+    }
+
+    /// The whole burst may follow again.
+    fn is_full(&self, now: Timestamp) -> bool {
+        self.used_at(now) == 0.0
+    }
 }
 
 /// The object's name and the time in hexadecimal nanoseconds, as client-go names Events. Where that is too long for a
 /// name (253 characters), the UID stands for the object's name; of what has no UID, the kind does.
-fn name_of(occurrence: &Occurrence, nanos: i128) -> String {
+fn name_of(occurrence: &Occurrence, nanos: i64) -> String {
     let name = format!("{}.{nanos:x}", occurrence.involved.key.name);
     if name.len() <= 253 {
         name
@@ -317,6 +335,42 @@ mod tests {
         let mut other = warning("no", 301);
         other.involved.uid = "u-2".into();
         assert!(correlator.correlate(other).is_some());
+    }
+
+    #[test]
+    fn what_says_nothing_any_more_is_forgotten() {
+        let mut correlator = Correlator::default();
+        let kept = |correlator: &Correlator| {
+            (
+                correlator.similar.len(),
+                correlator.buckets.len(),
+                correlator.said.len(),
+            )
+        };
+        let of = |number: u32, at: i64| {
+            let mut one = warning("no", at);
+            one.involved.uid = format!("u-{number}").into();
+            one
+        };
+        for number in 0..100 {
+            correlator.correlate(of(number, 0));
+        }
+        assert_eq!(kept(&correlator), (100, 100, 100));
+        // After five minutes each has its whole burst again, after ten nothing is similar to what was; counts go on.
+        correlator.correlate(of(100, 299));
+        assert_eq!(kept(&correlator), (101, 101, 101));
+        correlator.correlate(of(100, 301));
+        assert_eq!(kept(&correlator), (101, 1, 101));
+        correlator.correlate(of(100, 601));
+        assert_eq!(kept(&correlator), (1, 1, 101));
+        assert_eq!(correlator.correlate(of(7, 700)).unwrap().count, 2);
+        // However many come later.
+        for number in 0..10_000 {
+            correlator.correlate(of(1_000 + number, 10_000 + 60 * i64::from(number)));
+        }
+        let (similar, buckets, said) = kept(&correlator);
+        assert!(similar <= 11 && buckets <= 6, "{similar} and {buckets}");
+        assert_eq!(said, CACHE_ENTRIES);
     }
 
     #[test]
