@@ -15,6 +15,9 @@ use crate::observe::Scale;
 /// A watch that has not shown a write after so long is not waited for: the scale is asked for.
 const WRITE_SHOWS_WITHIN: Duration = Duration::from_secs(30);
 
+/// Writes that are noted between two looks for those of workloads that are gone, at least.
+const FEW_WRITES: usize = 64;
+
 /// The scales of one kind of workload.
 pub(super) struct Cache<K> {
     scales: RwLock<Scales>,
@@ -26,6 +29,8 @@ struct Scales {
     seen: Places<Seen>,
     /// Writes that the watch has not shown yet.
     written: Places<Written>,
+    /// After so many further ones, those of workloads that are gone are looked for: no watch will show them.
+    until_look: usize,
 }
 
 /// By namespace and name.
@@ -79,6 +84,7 @@ impl<K> Cache<K> {
         let mut scales = self.scales.write();
         let seen = scales.seen.get(namespace).and_then(|names| names.get(name));
         if seen.is_none_or(|seen| seen.version < written.version) {
+            scales.look_for_gone();
             scales
                 .written
                 .entry(namespace.into())
@@ -102,6 +108,23 @@ impl Scales {
                 self.written.remove(namespace);
             }
         }
+    }
+
+    /// Drops the writes to workloads that are gone, now and then: when as many were noted as there were.
+    fn look_for_gone(&mut self) {
+        if let Some(left) = self.until_look.checked_sub(1) {
+            self.until_look = left;
+            return;
+        }
+        let seen = &self.seen;
+        self.written.retain(|namespace, names| {
+            let seen = seen.get(namespace);
+            let is_there = |name: &Arc<str>| seen.is_some_and(|names| names.contains_key(name));
+            names.retain(|name, written| is_there(name) || written.at.elapsed() <= WRITE_SHOWS_WITHIN);
+            !names.is_empty()
+        });
+        let left = self.written.values().map(FxHashMap::len).sum();
+        self.until_look = FEW_WRITES.max(left);
     }
 
     /// Drops the writes that have shown, and those that nobody waits for any more.
@@ -249,5 +272,18 @@ mod tests {
         cache.note("shop", "web", 6, "20");
         cache.replace(None, Relist::default());
         assert_eq!(written(&cache), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn writes_to_workloads_that_are_gone_are_dropped() {
+        let cache = Cache::default();
+        cache.apply(workload("slow", 3, "10"));
+        cache.note("shop", "slow", 6, "20");
+        for name in 0..10 * FEW_WRITES {
+            cache.note("shop", &format!("gone-{name}"), 6, "20");
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert!(written(&cache) < 4 * FEW_WRITES, "{}", written(&cache));
+        assert_eq!(count(&cache, "slow"), None, "its watch still has not shown it");
     }
 }
