@@ -308,6 +308,10 @@ impl Controller {
                     self.context.hand.forget(&key);
                     self.context.heavy.forget(&key);
                     state.schedule.forget(&key);
+                    // A sync of it may still run, and be told of after this.
+                    for pass in state.passes.values_mut() {
+                        pass.report.gone.push(key.clone());
+                    }
                     state.gone.push(key);
                 }
             }
@@ -320,7 +324,8 @@ impl Controller {
         if let Some(late) = due.late.filter(|late| *late > LATE) {
             warn!(elapsed_ms = late.as_millis() as u64, "A pass begins late");
         }
-        if due.autoscalers.is_empty() && due.missed == 0 {
+        // Of those that are gone it is told at once: there may be no others that a pass would be over.
+        if due.autoscalers.is_empty() && due.missed == 0 && state.gone.is_empty() {
             return;
         }
         let report = PassReport {
@@ -397,6 +402,9 @@ impl Controller {
             && let Some(mut pass) = state.passes.remove(&number)
         {
             pass.report.duration = pass.began.elapsed();
+            // A later report may have told of fewer already.
+            pass.report.autoscalers = state.schedule.len();
+            pass.report.invalid = self.context.share.invalid();
             if pass.report.late.is_some() {
                 state
                     .prober
@@ -457,6 +465,14 @@ impl Controller {
         if !state.syncs.is_empty() {
             warn!(syncs = state.syncs.len(), "Stopped before all syncs had ended");
         }
+        // Those that are deleted before the next controller begins nobody will tell of.
+        let mut gone = state.gone;
+        gone.extend(state.schedule.keys().cloned());
+        gone.iter().for_each(|key| self.context.hand.forget(key));
+        self.listener.pass(PassReport {
+            gone,
+            ..PassReport::default()
+        });
         info!("Stopped syncing");
         until
     }

@@ -110,8 +110,11 @@ async fn one_pass(
 struct Pass(Notify);
 
 impl Listener for Pass {
-    fn pass(&self, _: PassReport) {
-        self.0.notify_one();
+    fn pass(&self, report: PassReport) {
+        // One that tells of nothing but autoscalers that are gone is no pass.
+        if report.gone.is_empty() || !report.syncs.is_empty() {
+            self.0.notify_one();
+        }
     }
 
     fn beat(&self) {}

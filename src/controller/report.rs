@@ -26,7 +26,8 @@ pub struct PassReport {
     pub heavy: usize,
     /// The syncs of this pass, in the order in which they ended.
     pub syncs: Vec<SyncReport>,
-    /// Autoscalers that are gone since the pass before.
+    /// Autoscalers that are gone since the pass before, or while this one ran; some may be told of twice. In the last report of a
+    /// controller, which has no syncs: all that it had.
     pub gone: Vec<Key>,
 }
 

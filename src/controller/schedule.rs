@@ -98,6 +98,11 @@ impl Schedule {
         self.overdue.remove(key);
     }
 
+    /// All autoscalers, in no particular order.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.autoscalers.keys()
+    }
+
     /// A sync of this autoscaler has ended.
     pub fn ended(&mut self, key: &Key, now: Duration) {
         if let Some(turn) = self.autoscalers.get_mut(key) {

@@ -1,5 +1,6 @@
 //! The real controller on a simulated cluster, for a virtual hour.
 
+mod gone;
 mod prometheus;
 mod sharded;
 
