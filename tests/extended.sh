@@ -27,7 +27,7 @@ soak_cluster() { recorded soak soak M; }
 about_soak_simulation="2,000 virtual days (after -- another number) of the simulated cluster in one process: nothing grows"
 soak_simulation() {
   local figures; figures=$(mktemp)
-  cargo test --quiet --release --test soak -- "${rest[0]:-2000}" "$figures"
+  cargo --config tests/soak.toml test --quiet --profile counted --test soak -- "${rest[0]:-2000}" "$figures"
   kept soak days "$figures"
 }
 

@@ -12,13 +12,13 @@ use trimtab::sim::trial::days::{Days, Span};
 /// As many as issue 7 asks for.
 const DAYS: usize = 2_000;
 
-/// Days that are not judged, as a part of all, and at least: within the first days the caches of the processes, the cluster's own
-/// history, the label sets of the metrics, and above all the allocator's free lists come to the size that the worst hours need.
-const WARM_UP_PART: usize = 10;
-const WARM_UP_LEAST: usize = 3;
+/// The days are looked at in so many parts of the same length, each by its medians. The first part is the warm-up, and the last is
+/// compared with the second. What takes longest to come to its size are the counts of repeated Events (4,096 at most), which fill
+/// within weeks; and how large the heap becomes the worst hours say, of which a tenth of 2,000 days has had nearly all kinds.
+const PARTS: usize = 10;
 
-/// The spans that are compared: the first and the last quarter of the days after the warm-up, by their medians.
-const SPANS: usize = 4;
+/// In fewer days the first part is too short for that, and memory is told and not judged.
+const JUDGED_FROM: usize = 500;
 
 /// The most that resident memory may grow by, in percent.
 const MOST_GROWTH_PERCENT: f64 = 2.0;
@@ -41,13 +41,13 @@ struct Held {
     descriptors: f64,
 }
 
-/// A row of the result: its name, where it is found, and the most that the second of two medians may be.
-type Row = (&'static str, fn(&Held) -> f64, fn(f64) -> f64);
+/// A column of the result: its name, where it is found, and the most that the second of two medians may be.
+type Column = (&'static str, fn(&Held) -> f64, fn(f64) -> f64);
 
-const ROWS: [Row; 5] = [
+const COLUMNS: [Column; 5] = [
     ("resident memory, KiB", |held| held.resident, with_growth),
     ("of that not the binary, KiB", |held| held.own, with_growth),
-    // Told, and judged by what it does to the two above: it follows the pods of the moment.
+    // Told, and judged by what it does to the two before: it follows the pods of the moment.
     ("allocated and not freed, KiB", |held| held.live, |_| f64::INFINITY),
     ("tasks", |held| held.tasks, |before| before + SLACK),
     ("descriptors", |held| held.descriptors, |before| before + SLACK),
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
         .map_or(DAYS, |days| days.parse().expect("a number of days"));
     let record = arguments.next();
     let (mut lived, mut live, mut sum) = (Days::new(1), 0, Span::default());
-    let (mut samples, began) = (Vec::new(), Instant::now());
+    let (mut samples, began) = (Vec::with_capacity(days), Instant::now());
     for day in 1..=days {
         let mut span = Span::default();
         // All of it runs on this thread, and so its allocations are counted.
@@ -102,33 +102,48 @@ fn main() -> ExitCode {
 
 /// The figures as Markdown, and what has grown.
 fn judged(samples: &[Held], sum: &Span) -> (String, Vec<&'static str>) {
-    let warm_up = (samples.len() / WARM_UP_PART).max(WARM_UP_LEAST).min(samples.len());
-    let warm = &samples[warm_up..];
-    let span = (warm.len() / SPANS).max(1).min(warm.len());
-    let (first, last) = (&warm[..span], &warm[warm.len() - span..]);
+    let parts: Vec<&[Held]> = samples.chunks(samples.len().div_ceil(PARTS).max(1)).collect();
     let mut text = format!(
-        "{} virtual days, of which {warm_up} warm up. {} syncs, {} counts written, {} terms of leadership, {} autoscalers that came.\n\n\
-         | | first {span} days, median | last {span} days, median | growth |\n|---|---|---|---|\n",
+        "{} virtual days in one process: {} syncs, {} counts written, {} terms of leadership, {} autoscalers that came.\n\n",
         samples.len(),
         sum.syncs,
         sum.scales,
         sum.terms,
         sum.newcomers
     );
-    let mut grew = Vec::new();
-    for (name, of, most) in ROWS {
-        let (before, after) = (median(first, of), median(last, of));
-        let growth = if before > 0.0 {
-            (after / before - 1.0) * 100.0
-        } else {
-            0.0
-        };
-        text += &format!("| {name} | {before:.0} | {after:.0} | {growth:+.1} % |\n");
-        if after > most(before) {
-            grew.push(name);
-        }
+    text += &row("days, medians", COLUMNS.iter().map(|(name, ..)| (*name).to_owned()));
+    text += &format!("|---|{}\n", "---|".repeat(COLUMNS.len()));
+    let mut first = 1;
+    for (number, part) in parts.iter().enumerate() {
+        let last = first + part.len() - 1;
+        let name = format!("{first} to {last}{}", if number == 0 { ", warm-up" } else { "" });
+        text += &row(
+            &name,
+            COLUMNS.iter().map(|(_, of, _)| format!("{:.0}", median(part, *of))),
+        );
+        first = last + 1;
     }
-    (text, grew)
+    let (Some(before), Some(after)) = (parts.get(1), parts.last()) else {
+        return (text, Vec::new());
+    };
+    let both = |of| (median(before, of), median(after, of));
+    let growth = COLUMNS.iter().map(|(_, of, _)| match both(*of) {
+        (before, after) if before > 0.0 => format!("{:+.1} %", (after / before - 1.0) * 100.0),
+        _ => String::new(),
+    });
+    text += &row("growth from the second part to the last", growth);
+    let has_grown = |(_, of, most): &&Column| {
+        let (before, after) = both(*of);
+        after > most(before)
+    };
+    let grew = COLUMNS.iter().filter(has_grown).map(|(name, ..)| *name);
+    let is_judged = |name: &&str| samples.len() >= JUDGED_FROM || !name.ends_with("KiB");
+    (text, grew.filter(is_judged).collect())
+}
+
+fn row(name: &str, cells: impl Iterator<Item = String>) -> String {
+    let cells: Vec<String> = cells.collect();
+    format!("| {name} | {} |\n", cells.join(" | "))
 }
 
 fn median(of: &[Held], value: fn(&Held) -> f64) -> f64 {

@@ -69,6 +69,12 @@ impl Meters {
         self.external.insert((namespace.to_owned(), metric.to_owned()), series);
     }
 
+    /// Forgets the series of external metrics but of these namespaces and metrics.
+    pub fn keep_external(&mut self, is_kept: impl Fn(&str, &str) -> bool) {
+        self.external
+            .retain(|(namespace, metric), _| is_kept(namespace, metric));
+    }
+
     pub(super) fn pods(&self) -> impl Iterator<Item = &Arc<Value>> {
         self.pods.values()
     }

@@ -182,6 +182,8 @@ fn publish(api: &Api, now: Duration, at: Timestamp, workloads: &Workloads) {
     for (metric, values) in custom {
         meters.set_custom(metric, values);
     }
+    // Namespaces come and go.
+    meters.keep_external(|namespace, metric| external.contains_key(&(namespace, metric)));
     for ((namespace, metric), series) in external {
         meters.set_external(namespace, metric, series);
     }

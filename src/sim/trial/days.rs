@@ -51,6 +51,13 @@ const VISIT: Duration = Duration::from_secs(300);
 /// The Lease is kept from the resident for so long during a visit.
 const LEASE_CUT: Duration = Duration::from_secs(60);
 
+/// The time between two syncs of an autoscaler. With the default of 15 s a day would cost twice as much.
+const SYNC_PERIOD: Duration = Duration::from_secs(60);
+
+/// Answers that never end come in one hour of so many: each is megabytes that are read up to a bound, and they would be a sixth of
+/// what a day costs.
+const ENDLESS_EVERY: u64 = 12;
+
 /// The Lease's duration, deadline and retry period. Longer than the defaults, since its renewals would be a third of the requests.
 const LEASE_TIMES: (Duration, Duration, Duration) = (
     Duration::from_secs(30),
@@ -143,22 +150,29 @@ impl Days {
     }
 }
 
-/// Counts what the controllers report, and gives it to telemetry.
-struct Counted {
-    telemetry: Arc<Telemetry>,
+/// What the controllers of all processes have reported.
+#[derive(Default)]
+struct Totals {
     syncs: AtomicU64,
     scales: AtomicU64,
     terms: AtomicU64,
     panics: AtomicU64,
 }
 
+/// Counts what one process reports, and gives it to its telemetry, which ends with it.
+struct Counted {
+    telemetry: Arc<Telemetry>,
+    totals: Arc<Totals>,
+}
+
 impl Listener for Counted {
     fn pass(&self, report: PassReport) {
         let count = |counted: &AtomicU64, of: usize| counted.fetch_add(of as u64, Ordering::Relaxed);
         let written = |sync: &&SyncReport| matches!(sync.scale_write, ScaleWriteReport::Written);
-        count(&self.syncs, report.syncs.len());
-        count(&self.scales, report.syncs.iter().filter(written).count());
-        count(&self.panics, report.syncs.iter().filter(|sync| sync.panicked).count());
+        let totals = &self.totals;
+        count(&totals.syncs, report.syncs.len());
+        count(&totals.scales, report.syncs.iter().filter(written).count());
+        count(&totals.panics, report.syncs.iter().filter(|sync| sync.panicked).count());
         self.telemetry.pass(report);
     }
 
@@ -180,7 +194,7 @@ enum Step {
 struct Place {
     clock: Arc<VirtualClock>,
     storm: Arc<Storm>,
-    process: Option<Process>,
+    process: Option<(Process, Arc<Telemetry>)>,
     /// How far its clock is set from the right time.
     set_by: i64,
 }
@@ -192,7 +206,7 @@ struct Course {
     simulated: Simulated,
     places: Vec<Place>,
     workloads: Vec<Planned>,
-    counted: Arc<Counted>,
+    totals: Arc<Totals>,
     newcomers: u64,
     starts: u64,
     kills: mpsc::UnboundedReceiver<(usize, Duration)>,
@@ -227,13 +241,7 @@ impl Course {
             began: Instant::now(),
             places,
             workloads: Vec::new(),
-            counted: Arc::new(Counted {
-                telemetry: Telemetry::new(STUCK_AFTER, Vitals::default),
-                syncs: AtomicU64::default(),
-                scales: AtomicU64::default(),
-                terms: AtomicU64::default(),
-                panics: AtomicU64::default(),
-            }),
+            totals: Arc::default(),
             newcomers: 0,
             starts: 0,
             kills,
@@ -251,13 +259,12 @@ impl Course {
 
     /// What came since the last time.
     fn sum(&mut self) -> Span {
-        let Counted {
+        let Totals {
             syncs,
             scales,
             terms,
             panics,
-            ..
-        } = &*self.counted;
+        } = &*self.totals;
         let now = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let all = Span {
             tasks: tasks(),
@@ -291,7 +298,9 @@ impl Course {
         self.hour += 1;
         self.until(HOUR * self.hour).await;
         // Somebody reads the metrics now and then, and sets the clocks right.
-        drop(self.counted.telemetry.metrics());
+        for (_, telemetry) in self.places.iter().filter_map(|place| place.process.as_ref()) {
+            drop(telemetry.metrics());
+        }
         for place in 0..self.places.len() {
             self.set_clock(place, -self.places[place].set_by);
         }
@@ -304,6 +313,8 @@ impl Course {
             begins + Duration::from_secs_f64(random.between(from.as_secs_f64(), to.as_secs_f64()))
         };
         let mut events = Plan::without_prometheus(random.bits()).events;
+        let hour = u64::from(self.hour);
+        events.retain(|event| event.what != What::Oversized || hour % ENDLESS_EVERY == 0);
         let mut steps = Vec::new();
         for event in &mut events {
             event.at += begins;
@@ -316,7 +327,7 @@ impl Course {
                 steps.push((event.at, Step::Event(event.what.clone(), process)));
             }
         }
-        if u64::from(self.hour) % VISITS_EVERY == 0 {
+        if hour % VISITS_EVERY == 0 {
             let comes = within(random, Duration::ZERO, CALM - VISIT);
             events.push(Event {
                 at: comes + LEASE_CUT / 2,
@@ -403,27 +414,33 @@ impl Course {
     fn start(&mut self, number: usize) {
         self.starts += 1;
         let mut random = Random::named(self.seed, &format!("process {number} {}", self.starts));
-        let counted = self.counted.clone();
+        let totals = self.totals.clone();
+        let listener = Arc::new(Counted {
+            telemetry: Telemetry::new(STUCK_AFTER, Vitals::default),
+            totals: totals.clone(),
+        });
         let place = &mut self.places[number];
-        let options = ProcessOptions {
+        let mut options = ProcessOptions {
             elected_as: Some(format!("process-{number}-{}", self.starts)),
             lease_times: LEASE_TIMES,
             term_begins: Some(Arc::new(move || {
-                counted.terms.fetch_add(1, Ordering::Relaxed);
+                totals.terms.fetch_add(1, Ordering::Relaxed);
             })),
             seed: random.bits(),
             between: Some(place.storm.clone()),
             ..ProcessOptions::default()
         };
-        let listener = self.counted.clone();
-        place.process = Some(Process::start(&self.simulated.api, &place.clock, options, listener));
+        options.controller.sync_period = SYNC_PERIOD;
+        let telemetry = listener.telemetry.clone();
+        let process = Process::start(&self.simulated.api, &place.clock, options, listener);
+        place.process = Some((process, telemetry));
     }
 
     /// Ends who is there.
     async fn end(&mut self, place: usize, killed: bool) {
         match self.places[place].process.take() {
-            Some(process) if killed => process.kill().await,
-            Some(process) => process.stop().await,
+            Some((process, _)) if killed => process.kill().await,
+            Some((process, _)) => process.stop().await,
             None => {}
         }
     }
