@@ -4,7 +4,7 @@
     kept.py unpack TARGET FOLDER     each to a file of its own, with the files of fuzz/seeds that are for the target
     kept.py pack TARGET FOLDER       the folder's files, and what is there for ever
     kept.py add TARGET FILE          one more of those that stay: an input that once broke something
-    kept.py figures TARGET SECONDS OUTCOME <LOG     a line of the table, from libFuzzer's log
+    kept.py figures TARGET SECONDS CPU-SECONDS OUTCOME <LOG     a line of the table, from libFuzzer's log
 """
 import hashlib
 import pathlib
@@ -87,8 +87,8 @@ def main(command, target, *rest):
     elif command == "figures":
         log = sys.stdin.read()
         last = lambda pattern: (re.findall(pattern, log) or ["-"])[-1]
-        print(target, rest[0], last(r"number_of_executed_units: (\d+)"), last(r" ft: (\d+)"), last(r" cov: (\d+)"),
-              last(r" corp: (\d+)"), last(r" corp: \d+/(\S+)"), last(r"peak_rss_mb: +(\d+)"), rest[1], sep="\t")
+        print(target, rest[0], rest[1], last(r"number_of_executed_units: (\d+)"), last(r" ft: (\d+)"), last(r" cov: (\d+)"),
+              last(r" corp: (\d+)"), last(r" corp: \d+/(\S+)"), last(r"peak_rss_mb: +(\d+)"), rest[2], sep="\t")
     else:
         sys.exit(__doc__)
 
