@@ -141,7 +141,7 @@ fn hours_in_the_life_of_one_process_leave_no_task_behind() {
     let (warm, then) = (days.hours(4), days.hours(8));
     assert!(then.tasks <= warm.tasks + 2, "{warm:?}, then {then:?}");
     // It was a life: decisions, changes of the leader, workloads that came.
-    assert!(then.syncs > 1_000 && then.scales > 0 && then.newcomers >= 8, "{then:?}");
+    assert!(then.syncs > 500 && then.scales > 0 && then.newcomers >= 8, "{then:?}");
     assert!(then.terms >= 2 && then.panics == 0, "{then:?}");
 }
 
