@@ -94,20 +94,17 @@ fn workload(resource: &'static Resource, before: Option<&Value>, object: &mut Va
             }
         }
         fill_strategy(strategy);
-        let field = |name: &str| format!("spec.strategy.{name}");
         match strategy["type"].as_str() {
             Some("RollingUpdate") => {}
             Some("Recreate") if strategy["rollingUpdate"].is_null() => {}
             Some("Recreate") => {
                 let problem = "Forbidden: may not be specified when strategy `type` is 'Recreate'";
-                note(&field("rollingUpdate"), problem.to_owned());
+                note("spec.strategy.rollingUpdate", problem.to_owned());
             }
             _ => {
                 let known = r#"supported values: "Recreate", "RollingUpdate""#;
-                note(
-                    &field("type"),
-                    format!("Unsupported value: {}: {known}", strategy["type"]),
-                );
+                let problem = format!("Unsupported value: {}: {known}", strategy["type"]);
+                note("spec.strategy", problem);
             }
         }
     }

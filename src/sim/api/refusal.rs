@@ -147,7 +147,8 @@ impl Refusal {
             if !name.is_empty() {
                 details["name"] = name.as_str().into();
             }
-            if !resource.group.is_empty() {
+            // metrics-server names no group.
+            if !resource.group.is_empty() && resource.can_be_written() {
                 details["group"] = resource.group.into();
             }
         }
