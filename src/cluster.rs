@@ -12,6 +12,7 @@ pub mod resource;
 pub mod scale;
 #[cfg(test)]
 mod script;
+pub mod stamp;
 pub mod status;
 pub mod stored;
 pub mod targets;

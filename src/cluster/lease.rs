@@ -335,7 +335,8 @@ impl Lease {
         tenure.iter().for_each(|tenure| word::put_under(&mut wish, tenure));
         let object = replace(&self.client, &self.settings, &wish).await?;
         if self.follows() {
-            self.former = former;
+            let now = self.clock.now();
+            self.former = former.map(|former| seen.compared(former, &object, now));
         }
         self.seen = Some(Seen::written(object, began));
         Ok(())

@@ -8,17 +8,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::Method;
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use serde::Deserialize;
 
+use super::stamp::stamp;
 use crate::memory::stored::{MOST_BYTES, MOST_PARTS, Part, Unreadable, decode, uid_mark};
 use crate::wire::{self, Limits, WireError, WireFailure};
 
 /// The key of a ConfigMap's `binaryData`.
 const DATA_KEY: &str = "memory";
+/// Where the API server notes who wrote it.
+const STAMPED: &str = "f:binaryData";
 /// The label that all parts have; its value is the Lease's name.
 const LABEL: &str = "trimtab.dev/memory-of";
 /// The longest value of a label.
@@ -76,6 +80,8 @@ pub struct FoundPart {
     pub number: usize,
     /// What the next write of it replaces.
     pub version: String,
+    /// When it was written, by the API server's clock, to the second; `None` where that does not say.
+    pub stamp: Option<Timestamp>,
     /// What it says, or why that cannot be read.
     pub content: Result<Part, Unreadable>,
 }
@@ -164,12 +170,14 @@ impl MemoryStore {
 
     /// `None` for an object that has our label and is none of ours.
     fn found(&self, object: ConfigMap) -> Option<FoundPart> {
+        let stamp = stamp(&object.metadata, STAMPED);
         let name = object.metadata.name?;
         let number = (0..MOST_PARTS).find(|number| self.object(*number) == name)?;
         let data = object.binary_data.and_then(|mut data| data.remove(DATA_KEY));
         Some(FoundPart {
             number,
             version: object.metadata.resource_version?,
+            stamp,
             content: decode(&data.unwrap_or_default().0),
         })
     }

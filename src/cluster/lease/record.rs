@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::LeaseSettings;
 use super::word::{self, Former};
+use crate::cluster::stamp::{AGREE_WITHIN, apart, stamp};
 use crate::wire::{self, Limits, WireError, WireFailure};
 
 /// A Lease has some hundred bytes; this leaves room for what others write into its metadata.
@@ -22,8 +23,11 @@ const LEASE_BYTES: usize = 1024 * 1024;
 const LIST_BYTES: usize = 8 * 1024 * 1024;
 
 /// A renewal that is seen no later than this after it was made tells how far clocks are apart, to that much: half a second
-/// passes between two looks, and some for a slow answer. Less is left to whoever sets the clocks.
-const PROMPT: Duration = Duration::from_secs(3);
+/// passes between two looks, and some for a slow answer.
+const PROMPT: Duration = AGREE_WITHIN.unsigned_abs();
+
+/// What a Lease's times are below, where the API server notes who wrote what.
+const STAMPED: &str = "f:spec";
 
 /// A Lease as it was seen last, and when it was first seen so.
 #[derive(Clone, Debug)]
@@ -99,8 +103,23 @@ impl Seen {
             identity: self.writer.clone(),
             renewed,
             ahead: if is_known { ahead } else { SignedDuration::ZERO },
+            ahead_of_server: None,
             word: word::read(&self.object),
         })
+    }
+
+    /// Compares clocks by the API server's, where it notes when it wrote: also who comes when the former leader is long gone then
+    /// knows how far apart they are. `now`, by our clock, it has answered that the Lease is ours, with `taken`.
+    pub(super) fn compared(&self, former: Former, taken: &LeaseObject, now: Timestamp) -> Former {
+        let Some(ours) = stamp(&taken.metadata, STAMPED).map(|at| now.duration_since(at)) else {
+            return former;
+        };
+        let theirs = stamp(&self.object.metadata, STAMPED).map(|at| former.renewed.duration_since(at));
+        Former {
+            ahead: theirs.map_or(former.ahead, |theirs| apart(ours, theirs)),
+            ahead_of_server: Some(ours),
+            ..former
+        }
     }
 
     /// See [`Leadership::Leading`](super::Leadership::Leading).

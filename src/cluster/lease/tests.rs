@@ -5,8 +5,11 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, Time};
 use kube::client::Body;
 use parking_lot::Mutex;
+use serde_json::json;
 use tokio::task::JoinHandle;
 use tower::service_fn;
 
@@ -135,6 +138,18 @@ async fn a_lease_in_common_is_led_by_all_and_given_back_by_none() {
     );
 }
 
+/// Somebody wrote the Lease's spec, now and to the second.
+fn stamped(clock: &dyn Clock) -> ManagedFieldsEntry {
+    let now = Timestamp::from_second(clock.now().as_second()).unwrap();
+    ManagedFieldsEntry {
+        manager: Some("trimtab".into()),
+        operation: Some("Update".into()),
+        fields_v1: Some(FieldsV1(json!({"f:spec": {"f:renewTime": {}}}))),
+        time: Some(Time(now)),
+        ..ManagedFieldsEntry::default()
+    }
+}
+
 /// An API server with room for one Lease.
 #[derive(Clone, Default)]
 struct Server(Arc<Mutex<Store>>);
@@ -143,6 +158,8 @@ struct Server(Arc<Mutex<Store>>);
 struct Store {
     lease: Option<LeaseObject>,
     version: u64,
+    /// Notes by it who wrote what when; `None`: notes nothing.
+    stamps: Option<Arc<dyn Clock>>,
     /// Candidates by number that get no answer.
     cut_off: Vec<usize>,
     requests: Vec<(usize, Method)>,
@@ -165,6 +182,7 @@ impl Server {
         }
         store.version += 1;
         lease.metadata.resource_version = Some(store.version.to_string());
+        lease.metadata.managed_fields = store.stamps.as_ref().map(|clock| vec![stamped(&**clock)]);
         store.lease = Some(lease.clone());
         (200, serde_json::to_vec(&lease).unwrap())
     }

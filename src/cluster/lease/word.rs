@@ -21,6 +21,8 @@ pub struct Former {
     pub renewed: Timestamp,
     /// By how much our clock is ahead of its clock; nothing where they agree, and where nobody knows.
     pub ahead: SignedDuration,
+    /// By how much our clock is ahead of the API server's; `None` where that does not say when it wrote.
+    pub ahead_of_server: Option<SignedDuration>,
     /// Its word at that time; `None` where it left none.
     pub word: Option<Arc<str>>,
 }

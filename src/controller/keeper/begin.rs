@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -13,9 +13,10 @@ use tracing::{info, warn};
 use super::parts::Parts;
 use super::unsaved::lacks;
 use super::{Circumstances, Keeper, State, event};
-use crate::cluster::lease::{LastWord, Leadership};
+use crate::cluster::lease::{Former, LastWord, Leadership};
+use crate::cluster::stamp::apart;
 use crate::cluster::stored::{FoundPart, MemoryStore};
-use crate::memory::stored::{Part, Record, recollect};
+use crate::memory::stored::{Part, Record, recollect, shifted};
 use crate::spec::Key;
 use crate::wire::{WireError, WireFailure};
 
@@ -44,21 +45,10 @@ pub async fn begin(store: Arc<MemoryStore>, circumstances: Circumstances) -> Beg
     };
     let term = word.term();
     // Where nobody knows when the former leader ended, it may have been just now.
-    let (writer, ahead) = former
-        .as_ref()
-        .map(|former| (&*former.identity, former.ahead))
-        .unwrap_or_default();
-    let last_alive = former.as_ref().map_or(now, |former| former.renewed);
-    let last_alive = last_alive.saturating_add(ahead).unwrap_or(now).min(now);
-    // What is stored has the times of its writer's clock.
-    let ahead = i64::try_from(ahead.as_millis()).unwrap_or_default();
-    if ahead != 0 {
-        warn!(
-            milliseconds = ahead,
-            former = writer,
-            "This machine's clock is ahead of the former leader's: what that one remembered is moved with it"
-        );
-    }
+    let last_alive = former.as_ref().map_or(now, |former| {
+        let by_our_clock = former.renewed.saturating_add(former.ahead);
+        by_our_clock.unwrap_or(now).min(now)
+    });
     let found = read(&store).await;
     let was_read = found.is_ok();
     let found = match found {
@@ -84,6 +74,7 @@ pub async fn begin(store: Arc<MemoryStore>, circumstances: Circumstances) -> Beg
     for FoundPart {
         number,
         version,
+        stamp,
         content,
     } in found
     {
@@ -93,8 +84,17 @@ pub async fn begin(store: Arc<MemoryStore>, circumstances: Circumstances) -> Beg
         versions[number] = Some(version);
         match content {
             Ok(mut part) => {
-                if part.writer == writer {
-                    part.records.iter_mut().for_each(|record| record.shift(ahead));
+                // What is stored has the times of its writer's clock.
+                let ahead = ahead_of(&part, stamp, former.as_ref());
+                let milliseconds = i64::try_from(ahead.as_millis()).unwrap_or_default();
+                if milliseconds != 0 {
+                    warn!(
+                        milliseconds,
+                        former = part.writer,
+                        "This machine's clock is ahead of the former leader's: what that one remembered is moved with it"
+                    );
+                    part.saved_at = shifted(part.saved_at, milliseconds);
+                    part.records.iter_mut().for_each(|record| record.shift(milliseconds));
                 }
                 parts.push(Part { number, ..part });
             }
@@ -136,6 +136,24 @@ pub async fn begin(store: Arc<MemoryStore>, circumstances: Circumstances) -> Beg
         keeper,
         records,
         last_alive,
+    }
+}
+
+/// By how much our clock is ahead of the one by which a part was stored; nothing where they agree, and where nobody knows.
+///
+/// Where the API server says when it took the part, that tells: whoever stored it, however long ago, and also where its clock was
+/// set after it had renewed the Lease for the last time.
+fn ahead_of(part: &Part, stamp: Option<Timestamp>, former: Option<&Former>) -> SignedDuration {
+    match (former, stamp) {
+        (
+            Some(Former {
+                ahead_of_server: Some(ours),
+                ..
+            }),
+            Some(stamp),
+        ) => apart(*ours, part.saved_at.duration_since(stamp)),
+        (Some(former), _) if part.writer == *former.identity => former.ahead,
+        _ => SignedDuration::ZERO,
     }
 }
 

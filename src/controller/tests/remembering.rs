@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::cluster::lease::{Former, LastWord, Leadership};
 use crate::cluster::stored::MemoryStore;
 use crate::controller::keeper::{Circumstances, begin};
-use crate::memory::stored::{PART_BYTES, Part, Record, decode, encode, uid_mark};
+use crate::memory::stored::{PART_BYTES, Part, Record, decode, encode, shifted, uid_mark};
 
 /// A term of leadership over a world, with the store that goes with it.
 struct Term {
@@ -30,6 +30,7 @@ async fn take_over(world: &Arc<World>, who: &str, former: Option<Duration>, word
         identity: "first".into(),
         renewed: epoch + SignedDuration::try_from(former).unwrap(),
         ahead: SignedDuration::ZERO,
+        ahead_of_server: None,
         word: Some(word.into()),
     });
     take_over_from(world, who, former).await
@@ -311,40 +312,70 @@ async fn a_clean_stop_saves_what_there_is() {
     second.kill();
 }
 
-/// Has all that is stored be stored by a clock that is so far behind.
-fn stored_behind(world: &World, behind: SignedDuration) {
+/// Has all that is stored be stored by a clock that is so far behind; `is_stamped`: the API server has noted when.
+fn stored_behind(world: &World, behind: SignedDuration, is_stamped: bool) {
     for object in world.config_maps.lock().values_mut() {
         let mut part = decode(&base64_of_json(object)).unwrap();
+        if is_stamped {
+            let entry = json!({"manager": "trimtab", "operation": "Update", "time": format!("{:.0}", part.saved_at),
+                "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": {"f:binaryData": {"f:memory": {}}}});
+            object["metadata"]["managedFields"] = json!([entry]);
+        }
         let by = -i64::try_from(behind.as_millis()).unwrap();
+        part.saved_at = shifted(part.saved_at, by);
         part.records.iter_mut().for_each(|record| record.shift(by));
         object["binaryData"]["memory"] = json!(k8s_openapi::ByteString(encode(&part)));
     }
 }
 
+/// The fall of [`fall`], after a leader whose clock was so far behind; `former` gives the one that led after it.
+async fn after_a_wrong_clock(behind: SignedDuration, is_stamped: bool, former: impl Fn(&World) -> Former) {
+    let world = World::new(1);
+    let first = lead(&world, "first", None).await;
+    first.scene.until(secs(100)).await;
+    world.double();
+    first.scene.until(secs(160)).await;
+    let falls = world.load(25);
+    first.scene.until(falls + secs(100)).await;
+    first.kill();
+    stored_behind(&world, behind, is_stamped);
+    let second = take_over_from(&world, "second", Some(former(&world))).await;
+    second.scene.until(secs(1_000)).await;
+    let scales = scales(&world);
+    let late = scales[1].0 - (falls.as_secs_f64() + 300.0);
+    assert!((-15.5..=26.0).contains(&late), "{late} s late, {behind:?} behind");
+    second.kill();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_former_leader_whose_clock_was_wrong_has_no_window_end_early_or_late() {
     for behind in [SignedDuration::from_hours(1), -SignedDuration::from_hours(1)] {
-        let world = World::new(1);
-        let first = lead(&world, "first", None).await;
-        first.scene.until(secs(100)).await;
-        world.double();
-        first.scene.until(secs(160)).await;
-        let falls = world.load(25);
-        first.scene.until(falls + secs(100)).await;
-        first.kill();
-        stored_behind(&world, behind);
-        let former = Former {
+        let former = |world: &World| Former {
             identity: "first".into(),
             renewed: world.now() - behind,
             ahead: behind,
+            ahead_of_server: None,
             word: Some("".into()),
         };
-        let second = take_over_from(&world, "second", Some(former)).await;
-        second.scene.until(secs(1_000)).await;
-        let scales = scales(&world);
-        let late = scales[1].0 - (falls.as_secs_f64() + 300.0);
-        assert!((-15.5..=26.0).contains(&late), "{late} s late, {behind:?} behind");
-        second.kill();
+        after_a_wrong_clock(behind, false, former).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stored_times_are_right_by_the_api_servers_clock_whoever_led_since_and_whatever_was_set() {
+    let minutes = SignedDuration::from_mins;
+    for behind in [minutes(60), minutes(4), minutes(-60)] {
+        // It has renewed the Lease by the right clock, or was not the last one to do so.
+        for identity in ["first", "another"] {
+            let former = |world: &World| Former {
+                identity: identity.into(),
+                renewed: world.now(),
+                ahead: SignedDuration::ZERO,
+                ahead_of_server: Some(SignedDuration::ZERO),
+                word: Some("".into()),
+            };
+            after_a_wrong_clock(behind, true, former).await;
+        }
     }
 }
 

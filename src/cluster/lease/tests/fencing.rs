@@ -138,6 +138,34 @@ async fn whoever_watched_the_former_leader_knows_how_far_its_clock_is_off() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn by_the_api_servers_clock_also_who_comes_later_knows_how_far_clocks_are_apart() {
+    let (zero, near, minutes) = (
+        SignedDuration::ZERO,
+        SignedDuration::from_secs(1),
+        SignedDuration::from_mins(7),
+    );
+    for (offset, known) in [(HOUR, HOUR), (-HOUR, -HOUR), (near, zero)] {
+        let server = Server::default();
+        // Its own clock is wrong, too.
+        server.0.lock().stamps = Some(Wrong::by(minutes));
+        let (its, ours) = (Wrong::by(zero), Wrong::by(offset));
+        let first = server.start_by(1, its);
+        wait(1, &[&first], || first.leads()).await;
+        tokio::time::sleep(Duration::from_millis(60_300)).await;
+        first.task.abort();
+        tokio::time::sleep(Duration::from_millis(600_400)).await;
+        let second = server.start_by(2, ours);
+        wait(18, &[&second], || second.leads()).await;
+        let former = former_of(&second);
+        // Stamps are whole seconds, and what is moved is moved by one more.
+        let off = (former.ahead - known).as_secs_f64();
+        assert!((0.0..2.1).contains(&off), "{off} s off");
+        let of_server = former.ahead_of_server.expect("it notes its times") - (offset - minutes);
+        assert!((0.0..1.1).contains(&of_server.as_secs_f64()), "{of_server:?} off");
+    }
+}
+
 fn former_of(candidate: &Candidate) -> Former {
     match &*candidate.leadership.borrow() {
         Leadership::Leading { former, .. } => former.clone().expect("somebody led before"),
