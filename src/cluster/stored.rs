@@ -262,3 +262,32 @@ pub(super) fn label_of(lease: &str) -> String {
         _ => format!("{:08x}", uid_mark(lease)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::script::Script;
+
+    #[tokio::test]
+    async fn the_largest_part_with_the_longest_names_is_an_object_of_less_than_512_kib() {
+        let (namespace, lease, writer) = ("n".repeat(63), "l".repeat(230), "w".repeat(512));
+        let client = Script::default().client();
+        let store = MemoryStore::new(client, &namespace, &lease, &writer, Duration::from_secs(1));
+        let part = Part {
+            writer: writer.clone(),
+            saved_at: Timestamp::UNIX_EPOCH,
+            number: MOST_PARTS - 1,
+            parts: MOST_PARTS,
+            records: Vec::new(),
+        };
+        let object = store.config_map(
+            store.object(part.number),
+            &part,
+            vec![0; MOST_BYTES],
+            Some("123456789012"),
+        );
+        let bytes = serde_json::to_vec(&object).unwrap().len();
+        // What API servers add to metadata has some hundred bytes.
+        assert!(bytes + 1024 < 512 * 1024, "{bytes}");
+    }
+}

@@ -20,8 +20,9 @@ pub(super) const VERSION: u8 = b'2';
 /// Magic, version and checksum.
 pub(super) const HEAD_BYTES: usize = 8;
 
-/// The most bytes of a part: in base64 they are 512 KiB, half of what an object of the Kubernetes API may have.
-pub const MOST_BYTES: usize = 384 * 1024;
+/// The most bytes of a part: with them in base64, and 5 KiB of metadata, its object has less than 512 KiB, half of what an object
+/// of the Kubernetes API may have.
+pub const MOST_BYTES: usize = 380 * 1024;
 
 pub(super) const WITH_INTENT: u8 = 1;
 pub(super) const WITH_UNKNOWN: u8 = 2;
