@@ -91,7 +91,13 @@ fn resources(group: &str, version: &str, meters: &Meters) -> Value {
             true => json!(["create", "delete", "get", "list", "patch", "update", "watch"]),
             false => json!(["get", "list"]),
         };
-        let mut entry = json!({ "name": resource.plural, "singularName": resource.kind.to_lowercase(),
+        // metrics-server gives it none.
+        let singular = if resource.can_be_written() {
+            resource.kind.to_lowercase()
+        } else {
+            String::new()
+        };
+        let mut entry = json!({ "name": resource.plural, "singularName": singular,
             "namespaced": resource.namespaced, "kind": resource.kind, "verbs": verbs });
         if !resource.short_names.is_empty() {
             entry["shortNames"] = json!(resource.short_names);

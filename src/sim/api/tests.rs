@@ -340,6 +340,20 @@ async fn metrics_apis_are_there_once_they_have_something_to_tell() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_resource_is_found_by_its_singular_name_but_for_usages_which_have_none() {
+    let api = api();
+    let singular = async |path: &str, kind: &str| {
+        let (_, listed) = get(&api, path).await;
+        let resources = listed["resources"].as_array().unwrap();
+        let of_kind = resources.iter().find(|resource| resource["kind"] == kind);
+        of_kind.unwrap()["singularName"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(singular("/apis/apps/v1", "Deployment").await, "deployment");
+    assert_eq!(singular("/api/v1", "Pod").await, "pod");
+    assert_eq!(singular("/apis/metrics.k8s.io/v1beta1", "PodMetrics").await, "");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_makes_no_sense_is_refused_with_a_status() {
     let api = api();
     let json_kind = "application/json";
