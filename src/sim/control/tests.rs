@@ -121,7 +121,8 @@ async fn requests_a_second_and_a_queue_scale_too() {
         },
         WorkloadMetric::Queue {
             name: "depth".into(),
-            arrivals: Load::Steady(0.0),
+            // More than ten pods work off.
+            arrivals: steps(&[(0, 0.0), (10, 12.0)]),
             served_by_pod: 1.0,
         },
     ];
@@ -138,6 +139,9 @@ async fn requests_a_second_and_a_queue_scale_too() {
     let process = scene.start();
     assert_eq!(scene.until(minutes(5)).await, 2);
     assert_eq!(scene.until(minutes(8)).await, 6);
+    assert_eq!(scene.until(minutes(10)).await, 6);
+    // The requests go on as they were: it is the queue that takes all that there may be.
+    assert_eq!(scene.until(minutes(20)).await, 10);
     process.stop().await;
 }
 

@@ -61,7 +61,7 @@ async fn an_autoscaler_that_is_deleted_while_nobody_leads_is_told_of_no_more() {
     process.stop().await;
 }
 
-/// Holds up lists of all usages of a namespace.
+/// Holds up the answers about a metric of pods.
 struct Gate {
     open: watch::Sender<bool>,
     waiting: watch::Sender<bool>,
@@ -73,9 +73,9 @@ impl Between for Gate {
         api: &'a Api,
         request: Request<Bytes>,
     ) -> BoxFuture<'a, std::io::Result<Response<AnswerBody>>> {
-        let is_list = request.uri().path().contains("/metrics.k8s.io/") && request.uri().query().is_none();
+        let is_asked = request.uri().path().ends_with("/qps");
         async move {
-            if is_list {
+            if is_asked {
                 self.waiting.send_replace(!*self.open.borrow());
                 let _ = self.open.subscribe().wait_for(|open| *open).await;
             }
@@ -87,7 +87,19 @@ impl Between for Gate {
 
 #[tokio::test(start_paused = true)]
 async fn a_sync_that_outlives_its_autoscaler_does_not_bring_it_back() {
-    let (scene, telemetry) = scene();
+    // Its sync is under way while it waits; one that wants nothing but usages begins once they are there.
+    let qps = WorkloadMetric::Pods {
+        name: "qps".into(),
+        load: Load::Steady(20.0),
+    };
+    let behaviour = Behaviour {
+        metrics: vec![qps],
+        ..Behaviour::default()
+    };
+    let wanted = json!([{ "type": "Pods", "pods": { "metric": { "name": "qps" },
+        "target": { "type": "AverageValue", "averageValue": "10" } } }]);
+    let scene = Scene::begin(behaviour, wanted);
+    let telemetry = Telemetry::new(minutes(1), Vitals::default);
     let gate = Arc::new(Gate {
         open: watch::Sender::new(true),
         waiting: watch::Sender::new(false),
