@@ -175,3 +175,45 @@ fn the_cluster_can_be_reached_and_changed_and_a_signal_ends_it_in_order() {
     );
     assert!(child.wait().expect("it ends").success());
 }
+
+/// As the demo's terminal shows it: each frame begins at its upper left.
+const FRAME: &str = "\x1b[H";
+
+#[test]
+fn a_terminal_shows_a_live_table_and_is_given_back_on_ctrl_c() {
+    // A terminal that does not say how wide it is, by the `script` of util-linux.
+    let command = format!("exec '{}' demo --speed=60", env!("CARGO_BIN_EXE_trimtab"));
+    let mut child = Command::new("script")
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script starts");
+    let mut keyboard = child.stdin.take().expect("it is piped");
+    let mut screen = child.stdout.take().expect("it is piped");
+    let mut shown = Vec::new();
+    let text = |shown: &[u8]| String::from_utf8_lossy(shown).into_owned();
+    while text(&shown).matches(FRAME).count() < 4 {
+        let mut some = [0; 4096];
+        let read = screen.read(&mut some).expect("it shows something");
+        assert_ne!(read, 0, "it ended:\n{}", text(&shown));
+        shown.extend_from_slice(&some[..read]);
+    }
+    keyboard.write_all(b"\x03").expect("it takes Ctrl-C");
+    screen.read_to_end(&mut shown).expect("it ends");
+    assert!(child.wait().expect("it ends").success());
+    let all = text(&shown);
+    let (live, left) = all
+        .split_once("\x1b[?25h\x1b[?1049l")
+        .expect("the terminal is given back, with its cursor");
+    assert!(
+        live.contains("\x1b[?1049h\x1b[?25l"),
+        "another screen, without a cursor"
+    );
+    let frames: Vec<&str> = live.split(FRAME).skip(1).collect();
+    for part in ["REPLICAS", "TARGETS", "LAST CHANGE", "WHY", "shop/web ", "Last changes"] {
+        assert!(frames[0].contains(part), "no {part} in {:?}", frames[0]);
+    }
+    assert_ne!(frames[0], frames[2], "it lives");
+    assert!(left.contains("shop/web "), "the last table stays: {left}");
+}

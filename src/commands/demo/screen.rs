@@ -26,7 +26,7 @@ const HOME: &str = "\x1b[H";
 const CLEAR_LINE: &str = "\x1b[K\n";
 const CLEAR_REST: &str = "\x1b[J";
 
-/// A terminal that does not say how wide it is.
+/// A terminal that does not say how wide it is, or says 0.
 const WIDTH: u16 = 160;
 
 /// Gives a terminal back, where it is one, in a process that ends at once.
@@ -69,7 +69,8 @@ impl Screen {
         if !self.live {
             return self.print_lines(simulated, board, first);
         }
-        let width = usize::from(Table::new().width().unwrap_or(WIDTH));
+        let width = Table::new().width().filter(|width| *width > 0);
+        let width = usize::from(width.unwrap_or(WIDTH));
         let mut frame = String::from(if first { ENTER } else { "" });
         frame.push_str(HOME);
         for line in self.page(simulated, board).lines() {
