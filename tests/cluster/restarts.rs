@@ -50,6 +50,7 @@ async fn killed_fifty_times_it_never_scales_down_before_its_window() {
         sleep(lives.next()).await;
         controller.kill();
     }
+    let survived = Instant::now();
     let _survivor = Controller::on(&namespace, &[]);
     record.settles(3, HOLD, window + seconds(90)).await;
     let fall = record.first_fall(quiet).expect("it fell to 3");
@@ -58,6 +59,14 @@ async fn killed_fifty_times_it_never_scales_down_before_its_window() {
         fall.at - quiet >= window - seconds(2),
         "seed {}: fell before its window: {record}",
         lives.seed
+    );
+    // Without a Lease nothing is stored: the last one's window begins with the count that it finds. Kubernetes' own lives on.
+    let is_kubernetes = std::env::var("TEST_CONTROLLER").is_ok_and(|name| name == "kubernetes");
+    assert!(
+        is_kubernetes || fall.at - survived >= window,
+        "seed {}: {:?} after the last one began: {record}",
+        lives.seed,
+        fall.at - survived
     );
     assert_eq!(record.highest(), 6, "seed {}: {record}", lives.seed);
 }
@@ -130,7 +139,7 @@ async fn another_replica_leads_within_15_seconds_of_a_kill_and_at_once_after_a_c
     let stopped = Instant::now();
     let (status, took) = second.terminate();
     assert!(status.success() && took < seconds(5), "{status} after {took:?}");
-    // The Lease of one that was killed runs out after 10 s.
+    // That of one that was killed runs out 8 s after its last renewal: `benches/cluster/handover` measures which of the two it was.
     holder(&namespace, &leader, seconds(8)).await;
     hpa.patch_spec(json!({"minReplicas": 4})).await;
     record.settles(4, Duration::ZERO, seconds(12)).await;
