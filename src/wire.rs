@@ -17,7 +17,7 @@ use kube::Client;
 use kube::client::Body;
 use tokio::time::{Instant, timeout};
 
-pub use error::{WireError, WireFailure, causes};
+pub use error::{WireError, WireFailure, causes, shortened};
 pub use incoming::Incoming;
 pub use query::{path_and_query, path_segment};
 
@@ -213,6 +213,7 @@ mod tests {
 
     use futures_util::StreamExt;
     use http_body_util::Full;
+    use kube::client::AuthError;
     use tower::service_fn;
 
     use super::*;
@@ -273,6 +274,53 @@ mod tests {
         );
         assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
         assert_eq!(failure(404, "").await.to_string(), "GET /api/v1/pods: 404 Not Found");
+    }
+
+    /// An adapter answers for its group by itself, and there is one refusal for each question of a pass.
+    #[tokio::test]
+    async fn of_a_refusal_that_is_long_little_is_kept() {
+        let long = "é".repeat(12_000);
+        let cause = r#"{"reason":"r","message":"m","field":"f"}"#;
+        let status = |message: &str, causes: usize| {
+            let causes = vec![cause; causes].join(",");
+            format!(
+                r#"{{"kind":"Status","code":500,"reason":"{message}","message":"{message}","details":{{"causes":[{causes}]}}}}"#
+            )
+        };
+        for (text, has_status) in [
+            (status(&long, 0), true),
+            (status("no", 1000), true),
+            (long.clone(), false),
+        ] {
+            let error = failure(500, text.leak()).await;
+            assert!(
+                error.message().len() < 2100 && error.to_string().len() < 2200,
+                "{}",
+                error.message().len()
+            );
+            assert_eq!(error.status().is_some(), has_status);
+            if let Some(status) = error.status() {
+                assert!(status.message.len() + status.reason.len() < 4200);
+                assert!(status.details.as_ref().unwrap().causes.len() <= 16);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_server_says_is_one_line_and_steers_no_terminal() {
+        let status = r#"{"kind":"Status","code":500,"message":"no\n2026-11-22T08:00:00Z INFO \u001b[2JLeads"}"#;
+        for text in [status, "no\n2026-11-22T08:00:00Z INFO \x1b[2JLeads"] {
+            let told = failure(500, text).await.to_string();
+            assert!(told.ends_with("no 2026-11-22T08:00:00Z INFO  [2JLeads"), "{told:?}");
+        }
+    }
+
+    /// What could not be read of an answer is quoted by whoever reads it.
+    #[test]
+    fn of_a_long_message_the_end_is_left_out() {
+        let error = WireError::new("GET /api".to_owned(), WireFailure::Other, "x".repeat(5000));
+        assert_eq!(error.message().len(), 1024 + "…".len());
+        assert!(error.message().ends_with("x…"));
     }
 
     #[tokio::test]
@@ -342,6 +390,43 @@ mod tests {
             .unwrap_err();
         assert_eq!(error.failure(), WireFailure::TimedOut);
         assert_eq!(error.to_string(), "GET /api: no answer within 5s");
+    }
+
+    /// kube tells all that a plug-in printed, and its command; and a proxy's address as it was written.
+    #[test]
+    fn neither_what_a_plugin_printed_nor_the_password_of_a_proxy_is_told() {
+        use std::os::unix::process::ExitStatusExt;
+        let output = std::process::Output {
+            status: std::process::ExitStatus::from_raw(256),
+            stdout: b"sEcReT".to_vec(),
+            stderr: b"log in first\n".to_vec(),
+        };
+        let failed = || AuthError::AuthExecRun {
+            cmd: "KEY=sEcReT login".to_owned(),
+            out: Box::new(output.clone()),
+        };
+        let proxy: Box<http::Uri> = Box::new("socks5://me:sEcReT@proxy:1080".parse().unwrap());
+        let ended = "the kubeconfig's credential plug-in ended with exit status: 1: log in first";
+        for (error, expected) in [
+            (kube::Error::Auth(failed()), ended),
+            (kube::Error::Service(Box::new(failed())), ended),
+            (
+                kube::Error::ProxyProtocolUnsupported {
+                    proxy_url: proxy.clone(),
+                },
+                "the proxy socks5://proxy is of no protocol that is known; http:// and https:// are",
+            ),
+            (
+                kube::Error::ProxyProtocolDisabled {
+                    proxy_url: proxy,
+                    protocol_feature: "socks5",
+                },
+                "the proxy socks5://proxy is of a protocol that is not supported; http:// and https:// are",
+            ),
+        ] {
+            assert!(error.to_string().contains("sEcReT"), "kube tells it: {error}");
+            assert_eq!(causes(&error), expected);
+        }
     }
 
     #[tokio::test]

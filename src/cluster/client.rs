@@ -13,6 +13,7 @@ use kube::Client;
 use kube::client::ClientBuilder;
 use thiserror::Error;
 
+use crate::wire::causes;
 pub use limit::RequestRate;
 pub use source::{ConfigError, Source};
 
@@ -116,7 +117,7 @@ impl Clients {
         let builder = ClientBuilder::try_from(config).map_err(|error| ClientError::Build {
             server: server.clone(),
             origin,
-            message: error.to_string(),
+            message: causes(&error),
         })?;
         Ok(Self::over(builder.build(), settings, server, default_namespace))
     }

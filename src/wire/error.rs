@@ -5,12 +5,20 @@ use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
+use kube::client::AuthError;
 use kube::core::Status;
 
 use super::protobuf;
 
-/// The most of a server's own text that goes into a message.
+/// The most of a server's own text that goes into a message: refusals are kept, told in logs and conditions, and there is one for
+/// each question of a pass.
 const MESSAGE_CHARS: usize = 1024;
+
+/// The most of what a credential plug-in says on its standard error that is repeated.
+const PLUGIN_CHARS: usize = 300;
+
+/// The most causes of a refusal that are kept. Whether there are any is what counts.
+const MOST_CAUSES: usize = 16;
 
 /// A request without the answer that was asked for: what was asked, and why.
 ///
@@ -99,12 +107,13 @@ impl WireFailure {
 }
 
 impl WireError {
-    /// A failure of the request `attempted`, such as `GET /api/v1/pods`.
+    /// A failure of the request `attempted`, such as `GET /api/v1/pods`. Of a long `message` the end is left out: it may quote what
+    /// could not be read.
     pub fn new(attempted: String, failure: WireFailure, message: String) -> Self {
         Self {
             attempted,
             failure,
-            message,
+            message: shortened(message),
             refusal: None,
         }
     }
@@ -126,16 +135,18 @@ impl WireError {
     /// The server said no, with `text` as the body.
     pub(super) fn refused(attempted: &str, code: StatusCode, retry_after: Option<Duration>, text: &[u8]) -> Self {
         // In the form that was asked for, which may be either.
-        let status: Option<Status> = protobuf::status(text)
+        let mut status: Option<Status> = protobuf::status(text)
             .ok()
             .or_else(|| serde_json::from_slice(text).ok());
+        if let Some(status) = &mut status {
+            bound(status);
+        }
         let said = status
             .as_ref()
             .map(|status| status.message.clone())
             .filter(|message| !message.is_empty());
         let message = said.unwrap_or_else(|| {
-            let text = String::from_utf8_lossy(text);
-            let text: String = text.trim().chars().take(MESSAGE_CHARS).collect();
+            let text = shortened(String::from_utf8_lossy(text).trim().to_owned());
             if text.is_empty() {
                 code.to_string()
             } else {
@@ -191,6 +202,30 @@ impl WireError {
     }
 }
 
+/// As much of a server's text as is kept, on one line: it is told in logs, where a second line would look like one of ours.
+pub fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MESSAGE_CHARS) {
+        text.truncate(end);
+        text.shrink_to_fit();
+        text.push('…');
+    }
+    match text.contains(char::is_control) {
+        true => text.replace(char::is_control, " "),
+        false => text,
+    }
+}
+
+/// Leaves of a refusal what is used: whoever answers for an API group of an adapter writes it.
+fn bound(status: &mut Status) {
+    status.message = shortened(std::mem::take(&mut status.message));
+    status.reason = shortened(std::mem::take(&mut status.reason));
+    status.metadata = None;
+    if let Some(details) = &mut status.details {
+        details.causes.truncate(MOST_CAUSES);
+        details.causes.shrink_to_fit();
+    }
+}
+
 impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.attempted, self.message)
@@ -200,18 +235,64 @@ impl fmt::Display for WireError {
 // The causes are in the message already: those of kube and hyper repeat one another, and so cannot be printed as a chain.
 impl Error for WireError {}
 
-/// An error with its causes, each said once: those of kube and hyper repeat one another.
+/// An error with its causes, each said once: those of kube and hyper repeat one another. What a credential plug-in printed is not
+/// said, nor are credentials in a proxy's address.
 pub fn causes(error: &kube::Error) -> String {
+    if let Some(text) = without_proxy(error) {
+        return text;
+    }
     // kube's own texts say what its type is called, then repeat their cause.
     let mut cause = error.source().unwrap_or(error);
-    let mut text = cause.to_string();
-    while let Some(next) = cause.source() {
-        let more = next.to_string();
-        if !text.contains(&more) {
+    let mut text = String::new();
+    loop {
+        let plugin = cause.downcast_ref().and_then(of_plugin);
+        let is_of_plugin = plugin.is_some();
+        let more = plugin.unwrap_or_else(|| cause.to_string());
+        if text.is_empty() {
+            text = more;
+        } else if !text.contains(&more) {
             text.push_str(": ");
             text.push_str(&more);
         }
-        cause = next;
+        match cause.source() {
+            Some(next) if !is_of_plugin => cause = next,
+            _ => return text,
+        }
     }
-    text
+}
+
+/// What went wrong with a credential plug-in (`exec` in a kubeconfig), where kube would tell what it printed, which is a token, or
+/// its command with the environment. A short word of its standard error is made for such a message.
+fn of_plugin(error: &AuthError) -> Option<String> {
+    match error {
+        AuthError::AuthExecRun { out, .. } => {
+            let said = String::from_utf8_lossy(&out.stderr);
+            let said: String = said.trim().chars().take(PLUGIN_CHARS).collect();
+            let said = if said.is_empty() { said } else { format!(": {said}") };
+            Some(format!(
+                "the kubeconfig's credential plug-in ended with {}{said}",
+                out.status
+            ))
+        }
+        AuthError::AuthExecParse(_) => {
+            Some("what the kubeconfig's credential plug-in printed is no ExecCredential".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// What is wrong with a proxy, where kube would tell its address with user and password.
+fn without_proxy(error: &kube::Error) -> Option<String> {
+    let (address, problem) = match error {
+        kube::Error::ProxyProtocolUnsupported { proxy_url } => (proxy_url, "is of no protocol that is known"),
+        kube::Error::ProxyProtocolDisabled { proxy_url, .. } => (proxy_url, "is of a protocol that is not supported"),
+        _ => return None,
+    };
+    let (scheme, host) = (
+        address.scheme_str().unwrap_or_default(),
+        address.host().unwrap_or_default(),
+    );
+    Some(format!(
+        "the proxy {scheme}://{host} {problem}; http:// and https:// are"
+    ))
 }

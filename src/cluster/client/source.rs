@@ -68,7 +68,7 @@ impl Source {
             Err(error) => {
                 return Err(ConfigError::Unreadable {
                     origin,
-                    message: error.to_string(),
+                    message: problem(&error),
                 });
             }
         };
@@ -96,7 +96,7 @@ impl Source {
             }
             Err(error) => Err(ConfigError::Unreadable {
                 origin,
-                message: error.to_string(),
+                message: problem(&error),
             }),
         }
     }
@@ -149,6 +149,19 @@ impl Source {
             known,
         })
     }
+}
+
+/// What is wrong with a kubeconfig. Of what is no kubeconfig kube would show the lines around the mistake, where tokens stand.
+fn problem(error: &KubeconfigError) -> String {
+    let KubeconfigError::Parse(error) = error else {
+        return error.to_string();
+    };
+    let place = error.without_snippet().location();
+    let place = place.map(|at| format!(" (line {}, column {})", at.line(), at.column()));
+    format!(
+        "it is no kubeconfig{}; what stands there is not repeated, since it may be secret",
+        place.unwrap_or_default()
+    )
 }
 
 fn same(written: &str, proxy: &Uri) -> bool {
@@ -216,6 +229,27 @@ users:
         );
         let current = TWO_CONTEXTS.to_owned() + "current-context: test\n";
         assert_eq!(refusal(&current, None), None);
+    }
+
+    #[test]
+    fn what_is_no_kubeconfig_is_not_repeated() {
+        for wrong in [
+            "users:\n- name: u\n  user:\n    token: sEcReT\n   - broken",
+            "users:\n- name: u\n  user: sEcReT\n",
+            "users:\n- name: u\n  user: {token: sEcReT, exec: sEcReT}\n",
+            "token: sEcReT\nusers: [",
+        ] {
+            let error = Kubeconfig::from_yaml(wrong).unwrap_err();
+            assert!(
+                error.to_string().contains("sEcReT"),
+                "kube says no more of {wrong:?} than {error}"
+            );
+            let told = problem(&error);
+            assert!(
+                told.starts_with("it is no kubeconfig (line ") && !told.contains("sEcReT"),
+                "{told}"
+            );
+        }
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::workload::labels_text;
 use crate::observe::Scale;
+use crate::wire::shortened;
 
 /// A scale, and the version of the workload that it is of.
 #[derive(Debug)]
@@ -55,19 +56,21 @@ struct RawStatus {
     target_selector: String,
 }
 
-/// Reads a Scale of any of the four kinds that there are.
+/// Reads a Scale of any of the four kinds that there are. What is said of others has a bound: the server of a custom resource
+/// writes them.
 ///
 /// Source: Kubernetes v1.36 `client-go/scale/scheme/*/conversion.go`.
 pub(super) fn read(body: &[u8]) -> Result<Answer, String> {
-    let raw: RawScale = serde_json::from_slice(body).map_err(|error| format!("the answer is no Scale: {error}"))?;
+    let raw: RawScale =
+        serde_json::from_slice(body).map_err(|error| shortened(format!("the answer is no Scale: {error}")))?;
     let known = ["autoscaling/v1", "extensions/v1beta1", "apps/v1beta1", "apps/v1beta2"];
     if raw.kind != "Scale" || !known.contains(&raw.api_version.as_str()) {
-        return Err(format!(
+        return Err(shortened(format!(
             "the answer is a {} of {}, not a Scale of {}",
             raw.kind,
             raw.api_version,
             known.join(", ")
-        ));
+        )));
     }
     let selector = match &raw.status.selector {
         Value::String(text) => text.clone(),
@@ -124,5 +127,17 @@ mod tests {
             "{error}"
         );
         assert!(read(b"<html>").is_err());
+    }
+
+    #[test]
+    fn of_what_is_no_scale_little_is_told() {
+        let long = "x".repeat(100_000);
+        for body in [
+            format!(r#"{{"kind":"Scale","apiVersion":"{long}"}}"#),
+            format!(r#"{{"kind":"Scale","apiVersion":"autoscaling/v1","spec":{{"replicas":"{long}"}}}}"#),
+        ] {
+            let error = read(body.as_bytes()).unwrap_err();
+            assert!(error.contains("xxx") && error.len() < 1100, "{}", error.len());
+        }
     }
 }

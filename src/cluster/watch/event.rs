@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use super::messages::Message;
 use super::{INITIAL_EVENTS_END, Part, Watched};
+use crate::wire::shortened;
 
 /// One line of a watch.
 #[derive(Debug)]
@@ -33,10 +34,16 @@ pub(super) enum Event<T> {
     Refused(Box<Status>),
 }
 
-/// A line or an object that cannot be read. Holds no part of the object: it may be long, or secret.
+/// A line or an object that cannot be read. What could not be read may be quoted, and is long in an object that is.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub(super) struct Unreadable(String);
+
+impl Unreadable {
+    fn because(error: impl ToString) -> Self {
+        Self(shortened(error.to_string()))
+    }
+}
 
 /// The object is read apart from its type, so that it may keep parts of its text, whichever of the two stands first.
 #[derive(Deserialize)]
@@ -98,9 +105,7 @@ fn not_ours(object: &str, part: Option<&Part>) -> Result<Option<String>, serde_j
 pub(super) fn read_message<T: Watched>(message: &Message, part: Option<&Part>) -> Result<Event<T>, Unreadable> {
     match (message, T::READ_PROTOBUF) {
         (Message::Json(line), _) => read_event(line, part),
-        (Message::Protobuf(frame), Some(read)) => {
-            protobuf::read_event(frame, read, part).map_err(|error| Unreadable(error.to_string()))
-        }
+        (Message::Protobuf(frame), Some(read)) => protobuf::read_event(frame, read, part).map_err(Unreadable::because),
         (Message::Protobuf(_), None) => Err(Unreadable("it is protobuf, which was not asked for".to_owned())),
     }
 }
@@ -129,7 +134,7 @@ fn read_event<T: DeserializeOwned>(line: &str, part: Option<&Part>) -> Result<Ev
             Kind::Error => Event::Refused(Box::new(serde_json::from_str(object)?)),
         })
     };
-    read().map_err(|error| Unreadable(error.to_string()))
+    read().map_err(Unreadable::because)
 }
 
 /// A page of a list.
@@ -160,12 +165,12 @@ struct RawListMetadata {
 /// Reads a page; where there is a `part`, only the objects that belong to it. An object that cannot be read costs that object,
 /// not the page.
 pub(super) fn read_page<T: DeserializeOwned>(body: &[u8], part: Option<&Part>) -> Result<Page<T>, Unreadable> {
-    let text = std::str::from_utf8(body).map_err(|error| Unreadable(error.to_string()))?;
-    let raw: RawPage<'_> = serde_json::from_str(text).map_err(|error| Unreadable(error.to_string()))?;
+    let text = std::str::from_utf8(body).map_err(Unreadable::because)?;
+    let raw: RawPage<'_> = serde_json::from_str(text).map_err(Unreadable::because)?;
     let read = |item: &RawValue| match not_ours(item.get(), part) {
         Ok(Some(_)) => None,
-        Ok(None) => Some(serde_json::from_str(item.get()).map_err(|error| Unreadable(error.to_string()))),
-        Err(error) => Some(Err(Unreadable(error.to_string()))),
+        Ok(None) => Some(serde_json::from_str(item.get()).map_err(Unreadable::because)),
+        Err(error) => Some(Err(Unreadable::because(error))),
     };
     Ok(Page {
         resource_version: raw.metadata.resource_version,
@@ -228,6 +233,17 @@ mod tests {
                 .is_empty()
         );
         assert!(read_page::<Named>(b"<html>", None).is_err());
+    }
+
+    #[test]
+    fn of_a_long_value_that_cannot_be_read_the_beginning_is_told() {
+        let line = format!(r#"{{"type":"ADDED","object":"{}"}}"#, "x".repeat(100_000));
+        let told = read_event::<Named>(&line, None).unwrap_err().to_string();
+        assert!(
+            told.starts_with("invalid type: string \"xxx") && told.len() < 1100,
+            "{}",
+            told.len()
+        );
     }
 
     #[test]
