@@ -89,7 +89,12 @@ impl Cluster {
         let (pods, autoscalers) = (Arc::new(PodStore::default()), Arc::new(Autoscalers::default()));
         watches.start(&autoscalers, Need::Required);
         let watched_pods = watches.start(&pods, Need::Required);
-        let targets = Targets::start(clients.api.clone(), watches.clone(), options.scale_time);
+        let targets = Targets::start(
+            clients.api.clone(),
+            clients.custom.clone(),
+            watches.clone(),
+            options.scale_time,
+        );
         Self {
             clients,
             pods,

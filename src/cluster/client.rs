@@ -57,6 +57,9 @@ impl Default for ClientSettings {
 pub struct Clients {
     /// For reads and writes of the Kubernetes API.
     pub api: Client,
+    /// For scales of kinds that Kubernetes does not have itself, and for what kinds there are: the API server may pass these on to
+    /// another server, or to a webhook. Half of the places of `api`, so that one that hangs does not hold up writes.
+    pub custom: Client,
     /// For the metrics APIs.
     pub metrics: Client,
     /// For watches, which last; without limits.
@@ -125,8 +128,11 @@ impl Clients {
     /// Clients over one that exists: a simulated API, in most cases.
     pub fn over(base: Client, settings: &ClientSettings, server: String, default_namespace: String) -> Self {
         let rate = settings.rate.map(limit::Bucket::shared);
+        let api = limit::limited(&base, settings.concurrency, rate.clone());
+        let half = NonZeroUsize::new(settings.concurrency.get() / 2).unwrap_or(NonZeroUsize::MIN);
         Self {
-            api: limit::limited(&base, settings.concurrency, rate.clone()),
+            custom: limit::limited(&api, half, None),
+            api,
             metrics: limit::limited(&base, settings.metrics_concurrency, rate),
             leases: base.clone(),
             watches: base,

@@ -29,6 +29,8 @@ const SCALE_BYTES: usize = 256 * 1024;
 /// The scales of all targets.
 pub struct Targets {
     client: Client,
+    /// For kinds that are none of the four.
+    custom: Client,
     discovery: Discovery,
     watches: Arc<Watches>,
     /// The longest that one scale is waited for.
@@ -109,14 +111,16 @@ impl<K: WorkloadKind> AnyKind for Kind<K> {
 }
 
 impl Targets {
-    /// Targets that are watched by `watches` and asked for through `client`, each for at most `time`.
+    /// Targets that are watched by `watches`, and asked for through `client`, through `custom` where Kubernetes does not have their
+    /// kind itself, each for at most `time`.
     ///
     /// Deployments and StatefulSets are watched from now on; ReplicaSets, of which there are many, and
     /// ReplicationControllers, of which there are few, once an autoscaler names one.
-    pub fn start(client: Client, watches: Arc<Watches>, time: Duration) -> Self {
+    pub fn start(client: Client, custom: Client, watches: Arc<Watches>, time: Duration) -> Self {
         let targets = Self {
-            discovery: Discovery::new(client.clone()),
+            discovery: Discovery::new(custom.clone()),
             client,
+            custom,
             watches,
             time,
             deployments: Kind::default(),
@@ -148,11 +152,11 @@ impl Targets {
             let resource = kind.resource(namespace, &target.name);
             return match kind.known(&self.watches, namespace, &target.name) {
                 Some(scale) => Ok((scale, resource)),
-                None => Ok((self.read(&resource).await?, resource)),
+                None => Ok((self.read(&self.client, &resource).await?, resource)),
             };
         }
         let resource = self.resolve(group, namespace, target).await?;
-        Ok((self.read(&resource).await?, resource))
+        Ok((self.read(&self.custom, &resource).await?, resource))
     }
 
     /// The scale, where it is known without asking.
@@ -173,19 +177,19 @@ impl Targets {
         target: &ObjectRef,
     ) -> Result<(Scale, ScaleResource), ScaleFailure> {
         let GroupVersion { group, .. } = group_version(target)?;
-        let resource = match self.kind(group, &target.kind) {
-            Some(kind) => kind.resource(namespace, &target.name),
-            None => self.resolve(group, namespace, target).await?,
+        let (client, resource) = match self.kind(group, &target.kind) {
+            Some(kind) => (&self.client, kind.resource(namespace, &target.name)),
+            None => (&self.custom, self.resolve(group, namespace, target).await?),
         };
-        Ok((self.read(&resource).await?, resource))
+        Ok((self.read(client, &resource).await?, resource))
     }
 
-    async fn read(&self, resource: &ScaleResource) -> Result<Scale, ScaleFailure> {
+    async fn read(&self, client: &Client, resource: &ScaleResource) -> Result<Scale, ScaleFailure> {
         let limits = Limits {
             time: self.time,
             bytes: SCALE_BYTES,
         };
-        let body = wire::get(&self.client, &resource.scale_path(), &[], limits).await;
+        let body = wire::get(client, &resource.scale_path(), &[], limits).await;
         let body = body.map_err(|error| ScaleFailure::NotRead(error.message().to_owned()))?;
         let Answer {
             scale,

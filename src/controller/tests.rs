@@ -72,6 +72,7 @@ impl Scene {
         let client = world.client();
         let clients = Clients {
             api: client.clone(),
+            custom: client.clone(),
             metrics: client.clone(),
             watches: client.clone(),
             leases: client.clone(),

@@ -109,6 +109,7 @@ fn controller(autoscalers: usize, synced: Arc<Synced>) -> Controller {
     let client = api::client(autoscalers);
     let clients = Clients {
         api: client.clone(),
+        custom: client.clone(),
         metrics: client.clone(),
         watches: client.clone(),
         leases: client.clone(),

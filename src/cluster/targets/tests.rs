@@ -1,6 +1,16 @@
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use kube::client::Body;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tower::service_fn;
 
 use super::*;
+use crate::cluster::client::{ClientSettings, Clients};
+use crate::cluster::scale::write_scale;
 use crate::cluster::script::{Answer, Script};
 use crate::cluster::watch::WatchOptions;
 use crate::cluster::watches::Scope;
@@ -19,7 +29,8 @@ async fn targets(watched: Answer, answers: impl IntoIterator<Item = Answer>) -> 
         seed: 1,
     };
     let watches = Watches::new(watching.client(), Scope::Cluster, options, CancellationToken::new());
-    let targets = Targets::start(asking.client(), Arc::new(watches), Duration::from_secs(5));
+    let client = asking.client();
+    let targets = Targets::start(client.clone(), client, Arc::new(watches), Duration::from_secs(5));
     targets.watches.ready().await;
     (targets, asking)
 }
@@ -164,4 +175,46 @@ async fn any_other_kind_is_found_through_discovery() {
     for (outcome, expected) in failures {
         assert_eq!(outcome.unwrap_err().message(), expected);
     }
+}
+
+/// Whoever serves a custom resource, or converts it, may not answer: that is nothing to those who scale Deployments.
+#[tokio::test(start_paused = true)]
+async fn scales_of_a_custom_kind_that_hang_hold_up_no_write() {
+    let hangs = service_fn(|request: Request<Body>| async move {
+        let answer = match request.uri().path() {
+            "/apis/argo.io" => r#"{"versions":[{"version":"v1"}]}"#,
+            "/apis/argo.io/v1" => {
+                r#"{"resources":[{"name":"rollouts","kind":"Rollout","namespaced":true},{"name":"rollouts/scale","kind":"Scale"}]}"#
+            }
+            path if path.contains("/rollouts/") => std::future::pending().await,
+            _ => SCALE,
+        };
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(answer))))
+    });
+    let base = Client::new(hangs, "default");
+    let clients = Clients::over(base, &ClientSettings::default(), "made up".into(), "default".into());
+    let options = WatchOptions {
+        streamed_lists: true,
+        seed: 1,
+    };
+    let watching = Script::always(listed()).client();
+    let watches = Watches::new(watching, Scope::Cluster, options, CancellationToken::new());
+    let time = Duration::from_secs(5);
+    let targets = Targets::start(clients.api.clone(), clients.custom.clone(), Arc::new(watches), time);
+    targets.watches.ready().await;
+    let (shop, rollout) = ("shop".into(), target("argo.io/v1", "Rollout"));
+    let (_, web) = targets.scale(&shop, &target("apps/v1", "Deployment")).await.unwrap();
+
+    let begun = Instant::now();
+    // More than there are places.
+    let hanging = futures_util::future::join_all((0..100).map(|_| targets.scale(&shop, &rollout)));
+    let write = async {
+        // They are all under way, or wait.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let written = write_scale(&clients.api, &web, 3, 7, time).await;
+        (written.map(|written| written.replicas), begun.elapsed())
+    };
+    let (scales, (written, took)) = futures_util::join!(hanging, write);
+    assert!(scales.iter().all(Result::is_err) && begun.elapsed() == time);
+    assert_eq!((written.ok(), took), (Some(7), Duration::from_secs(1)));
 }
