@@ -14,10 +14,11 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::stamp::stamp;
 use crate::memory::stored::{MOST_BYTES, MOST_PARTS, Part, Unreadable, decode, uid_mark};
-use crate::wire::{self, Limits, WireError, WireFailure};
+use crate::wire::{self, Limits, WireError, WireFailure, WriteTime};
 
 /// The key of a ConfigMap's `binaryData`.
 const DATA_KEY: &str = "memory";
@@ -182,15 +183,22 @@ impl MemoryStore {
         })
     }
 
-    /// Saves a part in place of the `version` that it had, `None` where there is none yet; gives the new one.
+    /// Saves a part in place of the `version` that it had, `None` where there is none yet; gives the new one. Nothing is sent at
+    /// `not_after` or later.
     ///
     /// # Errors
     ///
     /// [`WireFailure::Conflict`] where there is another version by now, [`WireFailure::NotFound`] where it has been
     /// deleted, and whatever else keeps it from being saved. Where the answer was lost, it may have been saved.
-    pub async fn save(&self, part: &Part, bytes: Vec<u8>, version: Option<&str>) -> Result<String, WireError> {
+    pub async fn save(
+        &self,
+        part: &Part,
+        bytes: Vec<u8>,
+        version: Option<&str>,
+        not_after: Instant,
+    ) -> Result<String, WireError> {
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let outcome = self.write(part, bytes, version).await;
+        let outcome = self.write(part, bytes, version, not_after).await;
         match &outcome {
             Ok(_) => {
                 self.counters.saved.fetch_add(1, Ordering::Relaxed);
@@ -203,7 +211,13 @@ impl MemoryStore {
         outcome
     }
 
-    async fn write(&self, part: &Part, bytes: Vec<u8>, version: Option<&str>) -> Result<String, WireError> {
+    async fn write(
+        &self,
+        part: &Part,
+        bytes: Vec<u8>,
+        version: Option<&str>,
+        not_after: Instant,
+    ) -> Result<String, WireError> {
         let name = self.object(part.number);
         let (method, path) = match version {
             Some(_) => (Method::PUT, format!("{}/{name}", self.collection_path())),
@@ -212,11 +226,12 @@ impl MemoryStore {
         let attempted = format!("{method} {path}");
         let object = self.config_map(name, part, bytes, version);
         let body = serde_json::to_vec(&object).expect("a ConfigMap has string keys only");
-        let limits = Limits {
-            time: self.time,
-            bytes: OBJECT_BYTES,
+        let time = WriteTime {
+            limit: self.time,
+            not_after: Some(not_after),
         };
-        let answer = wire::write(&self.client, method, &path, "application/json", body, limits).await?;
+        let kind = (method, "application/json");
+        let answer = wire::write_in_time(&self.client, &path, kind, body, time, OBJECT_BYTES).await?;
         serde_json::from_slice::<Answer>(&answer)
             .ok()
             .and_then(|answer| answer.metadata.resource_version)
@@ -265,8 +280,11 @@ pub(super) fn label_of(lease: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
-    use crate::cluster::script::Script;
+    use crate::cluster::client::{ClientSettings, Clients};
+    use crate::cluster::script::{Answer, Script};
 
     #[tokio::test]
     async fn the_largest_part_with_the_longest_names_is_an_object_of_less_than_512_kib() {
@@ -289,5 +307,46 @@ mod tests {
         let bytes = serde_json::to_vec(&object).unwrap().len();
         // What API servers add to metadata has some hundred bytes.
         assert!(bytes + 1024 < 512 * 1024, "{bytes}");
+    }
+
+    /// The limit of requests at a time keeps a save waiting until somebody else may lead.
+    #[tokio::test(start_paused = true)]
+    async fn a_save_that_has_waited_until_the_time_of_the_leader_is_over_is_not_sent() {
+        let script = Script::new([]);
+        let settings = ClientSettings {
+            concurrency: NonZeroUsize::MIN,
+            ..ClientSettings::default()
+        };
+        let clients = Clients::over(script.client(), &settings, "made up".into(), "default".into());
+        let time = Duration::from_secs(2);
+        let store = MemoryStore::new(clients.api.clone(), "trimtab", "trimtab", "me", time);
+        let part = Part {
+            writer: "me".into(),
+            saved_at: Timestamp::UNIX_EPOCH,
+            number: 0,
+            parts: 1,
+            records: Vec::new(),
+        };
+        let end = Instant::now() + Duration::from_secs(1);
+        // It has the one place for 1.5 s.
+        let limits = Limits {
+            time: Duration::from_millis(1500),
+            bytes: 100,
+        };
+        let (other, saved) = futures_util::join!(
+            wire::get(&clients.api, "/api", &[], limits),
+            store.save(&part, Vec::new(), None, end)
+        );
+        assert!(other.is_err() && saved.is_err());
+        tokio::time::sleep(time).await;
+        assert_eq!(script.asked(), ["GET /api"]);
+        let further = store.save(&part, Vec::new(), None, Instant::now()).await;
+        assert!(further.is_err());
+        assert_eq!(script.asked(), ["GET /api"]);
+
+        let answer = Answer::Whole(201, r#"{"metadata":{"resourceVersion":"7"}}"#.to_owned());
+        let store = MemoryStore::new(Script::new([answer]).client(), "trimtab", "trimtab", "me", time);
+        let saved = store.save(&part, Vec::new(), None, Instant::now() + time).await;
+        assert_eq!(saved.ok().as_deref(), Some("7"));
     }
 }

@@ -81,7 +81,10 @@ impl Acting {
     fn write_time(&self) -> WriteTime {
         WriteTime {
             limit: self.timeout,
-            not_after: self.leadership.as_ref().and_then(|l| l.borrow().end()),
+            not_after: self
+                .leadership
+                .as_ref()
+                .map(|l| l.borrow().end().unwrap_or_else(Instant::now)),
         }
     }
 

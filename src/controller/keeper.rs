@@ -314,7 +314,8 @@ impl Keeper {
     /// Saves a part; where there is another version than we know, finds out whether it is ours.
     async fn put(&self, part: Part, bytes: Vec<u8>) -> Result<String, PutError> {
         let version = self.state.lock().parts.version(part.number);
-        match self.store.save(&part, bytes.clone(), version.as_deref()).await {
+        let end = self.end_of_lead();
+        match self.store.save(&part, bytes.clone(), version.as_deref(), end).await {
             Err(error) if matches!(error.failure(), WireFailure::Conflict | WireFailure::NotFound) => {}
             outcome => return Ok(outcome?),
         }
@@ -329,7 +330,14 @@ impl Keeper {
             return Err(PutError::TakenOver(content.writer.clone()));
         }
         let version = found.map(|found| found.version);
-        Ok(self.store.save(&part, bytes, version.as_deref()).await?)
+        let end = self.end_of_lead();
+        Ok(self.store.save(&part, bytes, version.as_deref(), end).await?)
+    }
+
+    /// Nothing is saved from then on: whoever leads next has read what was saved before.
+    fn end_of_lead(&self) -> Instant {
+        let end = self.circumstances.leadership.borrow().end();
+        end.unwrap_or_else(Instant::now)
     }
 
     /// Says once that nothing can be saved.
