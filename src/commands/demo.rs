@@ -208,9 +208,9 @@ async fn show(
     Ok(())
 }
 
-/// Prints what the demo has to say.
+/// Prints what the demo has to say, which steers the terminal.
 fn print(text: &str) -> Result<(), output::NotPrinted> {
-    output::print(text)
+    output::print_exact(text)
 }
 
 #[cfg(test)]

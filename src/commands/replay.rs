@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::{Exit, Failure, output};
+use crate::files;
 use crate::sim::replay::replay;
 
 /// A scenario is a few hundred KB; 64 MiB hold days of a large workload.
@@ -50,16 +51,22 @@ pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
 
 /// The differences of one file, a line each.
 fn replay_file(file: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(file).map_err(|e| e.to_string())?.len();
-    if size > LARGEST_FILE {
-        return Err(format!(
-            "{size} bytes are more than the {LARGEST_FILE} that a scenario may have"
-        ));
-    }
-    let text = std::fs::read_to_string(file).map_err(|e| e.to_string())?;
+    let text = files::read_text(file, LARGEST_FILE).map_err(|e| e.to_string())?;
     let differences = replay(&text, |_| {}).map_err(|e| e.to_string())?;
     Ok(differences
         .iter()
         .map(|d| format!("{}: {d}\n", file.display()))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A device has no size, and never ends.
+    #[test]
+    fn a_scenario_without_end_is_given_up() {
+        let problem = replay_file(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(problem, format!("it is larger than {LARGEST_FILE} bytes"));
+    }
 }

@@ -60,7 +60,8 @@ pub(super) async fn execute(matches: &ArgMatches, variables: &[(String, String)]
     if !matches.contains_id("controller") {
         output::warn("what the running controller remembers is not in the snapshot: --controller takes it in");
     }
-    output::print(&text)?;
+    // JSON, to be kept in a file.
+    output::print_exact(&text)?;
     Ok(Exit::Done)
 }
 

@@ -11,7 +11,7 @@ use super::board::{Board, Change, PLOT, autoscalers, deployment};
 use super::print;
 use super::workloads::story;
 use crate::clock::Clock;
-use crate::commands::output::NotPrinted;
+use crate::commands::output::{NotPrinted, tamed};
 use crate::sim::simulated::Simulated;
 
 /// Changes below the table.
@@ -73,7 +73,7 @@ impl Screen {
         let width = usize::from(width.unwrap_or(WIDTH));
         let mut frame = String::from(if first { ENTER } else { "" });
         frame.push_str(HOME);
-        for line in self.page(simulated, board).lines() {
+        for line in tamed(&self.page(simulated, board)).lines() {
             frame.extend(line.chars().take(width));
             frame.push_str(CLEAR_LINE);
         }
@@ -91,8 +91,8 @@ impl Screen {
             return Ok(());
         }
         match self.live {
-            true => print(&format!("{LEAVE}{}", table(simulated, board))),
-            false => print(&format!("\n{}", table(simulated, board))),
+            true => print(&format!("{LEAVE}{}", tamed(&table(simulated, board)))),
+            false => print(&format!("\n{}", tamed(&table(simulated, board)))),
         }
     }
 
@@ -107,7 +107,7 @@ impl Screen {
             let _ = writeln!(text, "{}", line(change));
         });
         self.printed = all;
-        if text.is_empty() { Ok(()) } else { print(&text) }
+        if text.is_empty() { Ok(()) } else { print(&tamed(&text)) }
     }
 
     fn page(&self, simulated: &Simulated, board: &Board) -> String {
