@@ -13,7 +13,8 @@ use http::{HeaderMap, StatusCode, header};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -119,7 +120,12 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
     let _ = timeout(STOP_TIME, ended).await;
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
+    router: Router,
+    stop: CancellationToken,
+) {
     let service = TowerToHyperService::new(router);
     let mut server = http1::Builder::new();
     server
@@ -147,7 +153,9 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: C
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    use tokio::net::TcpStream;
+    use tokio::time::Instant;
 
     use super::*;
     use crate::cluster::watch::{Need, WatchHealth};
@@ -259,6 +267,74 @@ mod tests {
         let header = format!("X-Long: {}\r\n", "x".repeat(HEAD_BYTES));
         let answer = exchange(address, &format!("GET /metrics HTTP/1.1\r\n{header}\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    }
+
+    /// The time until a connection is ended whose client does this again and again, until it says that it is over.
+    async fn held(client: impl AsyncFn(&mut DuplexStream) -> std::io::Result<bool>) -> Duration {
+        let telemetry = Telemetry::new(Duration::from_secs(60), Vitals::default);
+        let (mut ours, theirs) = tokio::io::duplex(16 * 1024);
+        let (peer, stop) = (SocketAddr::from(([127, 0, 0, 1], 1)), CancellationToken::new());
+        tokio::spawn(connection(theirs, peer, router(telemetry, &Access::open()), stop));
+        let begun = Instant::now();
+        let ended = async { while client(&mut ours).await.unwrap_or(false) {} };
+        let patience = 10 * CONNECTION_TIME;
+        assert!(timeout(patience, ended).await.is_ok(), "held for {patience:?}");
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_holds_a_connection_for_ever() {
+        let took = held(async |stream: &mut DuplexStream| {
+            stream.write_all(b"X").await?;
+            // The end of the connection, or an answer that says that the time is over.
+            let mut rest = [0; 100];
+            let read = timeout(Duration::from_secs(10), stream.read(&mut rest)).await;
+            Ok(read.is_err())
+        })
+        .await;
+        let late = took.checked_sub(HEAD_TIME);
+        assert!(
+            late.is_some_and(|late| late <= Duration::from_secs(10)),
+            "a head byte by byte: {took:?}"
+        );
+        let took = held(async |stream: &mut DuplexStream| {
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+            let mut answer = [0; 1000];
+            let read = stream.read(&mut answer).await?;
+            sleep(Duration::from_secs(21)).await;
+            Ok(read > 0)
+        })
+        .await;
+        let late = took.checked_sub(CONNECTION_TIME);
+        assert!(
+            late.is_some_and(|late| late <= Duration::from_secs(42)),
+            "one request after the other: {took:?}"
+        );
+    }
+
+    /// Others wait in the kernel's queue.
+    #[tokio::test]
+    async fn no_more_connections_are_served_at_once_than_there_are_places() {
+        let (address, ..) = start(true).await;
+        let mut idle = Vec::new();
+        for _ in 0..CONNECTIONS {
+            idle.push(TcpStream::connect(address).await.unwrap());
+        }
+        // All of them are served: each has its place.
+        for stream in &mut idle {
+            stream
+                .write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+                .await
+                .unwrap();
+            stream.read_exact(&mut [0; 12]).await.unwrap();
+        }
+        let mut waiting = tokio::spawn(async move { page(address, "/healthz").await });
+        assert!(
+            timeout(Duration::from_millis(200), &mut waiting).await.is_err(),
+            "it was served"
+        );
+        drop(idle.pop());
+        assert!(waiting.await.unwrap().contains("200 OK"));
     }
 
     #[tokio::test]
