@@ -7,6 +7,8 @@ pub mod discovery;
 pub mod events;
 pub mod lease;
 mod namespaces;
+#[doc(hidden)]
+pub mod outside;
 pub mod pods;
 pub mod resource;
 pub mod scale;

@@ -42,6 +42,15 @@ const STORED: &[u8] = &[
     5, 1, b'2', 1, 2, 3, 4, 3, 4, 8, 0, 10, 1, 0, 8, 1, 100, 8, 1, 90, 5, // 4 to 8, and events both ways
 ];
 
+/// A scale, a group's document and the list of one of its versions in one, and a Lease.
+const SCALE: &str = include_str!("../fuzz/seeds/scale.json");
+const DISCOVERY: &str = include_str!("../fuzz/seeds/discovery.json");
+const LEASE: &str = include_str!("../fuzz/seeds/lease.json");
+
+/// A pod, a Deployment and a bookmark as a watch sends them, and a pod and a bookmark in protobuf.
+const WATCH: &str = include_str!("../fuzz/seeds/watch.jsonl");
+const WATCH_FRAMES: &[u8] = include_bytes!("../fuzz/seeds/watch.frames.pb");
+
 /// Three steps of an autoscaler's life.
 const SCENARIO: &str = include_str!("../fuzz/seeds/scenario.json");
 
@@ -275,6 +284,30 @@ proptest! {
     }
 
     #[test]
+    fn answers_with_scales(text in prop_oneof![1 => ".*", 9 => torn(SCALE)]) {
+        scale::check(&text);
+    }
+
+    #[test]
+    fn discovery_documents(text in prop_oneof![1 => ".*", 9 => torn(DISCOVERY)]) {
+        discovery::check(&text);
+    }
+
+    #[test]
+    fn leases(text in prop_oneof![1 => ".*", 9 => torn(LEASE)]) {
+        lease::check(&text);
+    }
+
+    #[test]
+    fn watches(bytes in prop_oneof![
+        1 => proptest::collection::vec(any::<u8>(), 0..60),
+        4 => flipped(WATCH_FRAMES),
+        5 => torn(WATCH).prop_map(String::into_bytes),
+    ]) {
+        watch::check(&bytes);
+    }
+
+    #[test]
     fn manifest_files(text in prop_oneof![1 => ".*", 4 => bent(MANIFEST), 5 => torn(MANIFEST_YAML)]) {
         manifest_file::check(&text);
     }
@@ -331,6 +364,41 @@ fn what_libfuzzer_found_holds() {
     }
 }
 
+/// Brackets within brackets: a reader that calls itself for each of them would end the process.
+#[test]
+fn no_depth_breaks_a_parser() {
+    const DEPTH: usize = 20_000;
+    // What the main thread has. The few levels that YAML's reader goes down take 2 MiB where nothing is optimised.
+    const STACK: usize = 8 << 20;
+    let deep = |open: &str, close: &str| open.repeat(DEPTH) + &close.repeat(DEPTH);
+    let (lists, objects) = (deep("[", "]"), deep("{\"a\":", "}"));
+    let within = |field: &str| format!(r#"{{"metadata":{{"namespace":"a","name":"b"}},"{field}":{lists}}}"#);
+    let texts = [
+        deep("(", ")"),
+        deep("sum(", ")"),
+        deep("-", "1"),
+        deep("{a: ", "}"),
+        deep("- ", ""),
+        within("spec"),
+        within("status"),
+        within("items"),
+        within("data"),
+        format!(r#"{{"type":"ADDED","object":{objects}}}"#) + "\n",
+        lists.clone(),
+        objects,
+    ];
+    let all = move || {
+        for target in TARGETS {
+            for text in &texts {
+                println!("{}: {:.30}…", target.name, text);
+                (target.check)(text.as_bytes());
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(STACK).spawn(all);
+    thread.expect("a thread").join().expect("no check fails");
+}
+
 /// What `escape_ascii` has written.
 fn unescaped(line: &str) -> Vec<u8> {
     let mut bytes = line.bytes();
@@ -373,6 +441,27 @@ fn the_untorn_answers_are_answers() {
     serde_json::from_str::<trimtab::cluster::autoscalers::StoredAutoscaler>(HPA).unwrap();
     let status = trimtab::wire::protobuf::status(REFUSAL).unwrap();
     assert_eq!((status.code, status.details.unwrap().causes.len()), (410, 1));
+}
+
+#[test]
+fn the_untorn_answers_of_an_api_server_are_answers() {
+    use trimtab::cluster::outside;
+    let pair = |count, text: &str| Ok((count, text.to_owned()));
+    let scales = outside::scales(SCALE.as_bytes());
+    assert_eq!(scales, [pair(6, "app=web,tier in (a,b)"), pair(6, "7")]);
+    assert_eq!(outside::discovered(DISCOVERY.as_bytes()), [Ok(2), Ok(2)]);
+    let (lasts, written) = outside::lease(LEASE.as_bytes(), 0).unwrap();
+    assert_eq!(
+        (lasts.as_secs(), &written[0]["spec"]["leaseTransitions"]),
+        (8, &4.into())
+    );
+    let (lines, frames) = (outside::watch(WATCH.as_bytes(), 7), outside::watch(WATCH_FRAMES, 5));
+    let said = |text: &str| Ok(text.to_owned());
+    let (pods, deployments) = (&lines[1], &lines[3]);
+    assert_eq!((&pods[0], &pods[2]), (&said("applied 7"), &said("bookmark 9 true")));
+    assert_eq!((&deployments[1], deployments.len()), (&said("applied 4"), 3));
+    assert!(frames[0][0].as_ref().is_ok_and(|text| text.starts_with("applied ")));
+    assert_eq!((&frames[0][1], frames[0].len()), (&said("bookmark 9 true"), 2));
 }
 
 #[test]

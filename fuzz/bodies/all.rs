@@ -5,9 +5,11 @@
 pub mod adapter_rules;
 pub mod configuration;
 pub mod custom_metrics;
+pub mod discovery;
 pub mod duration;
 pub mod external_metrics;
 pub mod hpa;
+pub mod lease;
 pub mod manifest;
 pub mod manifest_file;
 pub mod pod;
@@ -17,10 +19,12 @@ pub mod prometheus_answer;
 pub mod promql;
 pub mod quantity;
 pub mod refusal;
+pub mod scale;
 pub mod scenario;
 pub mod selector;
 pub mod stored_memory;
 pub mod trace;
+pub mod watch;
 
 /// A parser, and what must hold whatever it is given.
 pub struct Target {
@@ -38,9 +42,10 @@ macro_rules! targets {
 }
 
 targets! {
-    text adapter_rules, text configuration, text custom_metrics, text duration, text external_metrics, text hpa,
-    text manifest, text manifest_file, raw pod, text pod_metrics_json, raw pod_metrics_protobuf, text prometheus_answer,
-    text promql, text quantity, raw refusal, text scenario, text selector, raw stored_memory, text trace,
+    text adapter_rules, text configuration, text custom_metrics, text discovery, text duration, text external_metrics,
+    text hpa, text lease, text manifest, text manifest_file, raw pod, text pod_metrics_json, raw pod_metrics_protobuf,
+    text prometheus_answer, text promql, text quantity, raw refusal, text scale, text scenario, text selector,
+    raw stored_memory, text trace, raw watch,
 }
 
 fn raw(bytes: &[u8], check: fn(&[u8])) {

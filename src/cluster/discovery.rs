@@ -147,6 +147,11 @@ impl Discovery {
     }
 }
 
+/// A body read as a group's document, and as the list of one of its versions: for the fuzz target.
+pub(super) fn read_documents(body: &[u8]) -> (Result<Vec<Arc<str>>, WireError>, Result<Vec<KnownResource>, WireError>) {
+    (group::versions(body, "/apis"), group::resources(body, &"v1".into()))
+}
+
 async fn lookup(client: Client, group: Arc<str>, known: Option<Arc<GroupResources>>) -> Lookup {
     match (read_group(&client, &group).await, known) {
         (Ok(resources), _) => Ok(Arc::new(resources)),

@@ -22,7 +22,7 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::wire::{WireError, WireFailure};
 pub use identity::identity;
-pub(super) use record::{Seen, list};
+pub(super) use record::{Seen, list, reread};
 use record::{create, new, read, replace};
 pub use word::{Former, LastWord};
 

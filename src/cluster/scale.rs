@@ -148,7 +148,8 @@ fn is_conflict(error: &WireError) -> bool {
     }
 }
 
-fn written(answer: &[u8], target: &ScaleResource) -> Result<Written, WireError> {
+/// What the answer to a write says.
+pub(super) fn written(answer: &[u8], target: &ScaleResource) -> Result<Written, WireError> {
     let scale: Scale = serde_json::from_slice(answer).map_err(|error| {
         let attempted = format!("PATCH {}", target.scale_path());
         WireError::new(

@@ -21,7 +21,8 @@ use crate::spec::ObjectRef;
 use crate::wire::{self, Limits};
 use answer::Answer;
 use cache::Cache;
-use workload::{Deployment, ReplicaSet, ReplicationController, StatefulSet, WorkloadKind};
+pub(super) use workload::{Deployment, ReplicationController, Workload};
+use workload::{ReplicaSet, StatefulSet, WorkloadKind};
 
 /// A Scale has its metadata, two counts and a selector: some hundred bytes.
 const SCALE_BYTES: usize = 256 * 1024;
@@ -259,6 +260,11 @@ impl Targets {
             name: target.name.clone(),
         })
     }
+}
+
+/// What a scale subresource has answered, read for the fuzz target.
+pub(super) fn read_scale(body: &[u8]) -> Result<Scale, String> {
+    answer::read(body).map(|answer| answer.scale)
 }
 
 fn group_version(target: &ObjectRef) -> Result<GroupVersion<'_>, ScaleFailure> {

@@ -11,6 +11,7 @@ mod lines;
 mod messages;
 mod pieces;
 mod place;
+pub(super) mod reread;
 mod trouble;
 
 use std::error::Error;

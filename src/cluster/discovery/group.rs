@@ -128,29 +128,11 @@ pub(super) async fn read_group(client: &Client, group: &str) -> Result<GroupReso
         "" => "/api".to_owned(),
         group => format!("/apis/{}", wire::path_segment(group)),
     };
-    let RawGroup {
-        versions,
-        preferred_version,
-    } = match wire::get(client, &root, &[], LIMITS).await {
-        Ok(body) => decode(&body, &root)?,
+    let order = match wire::get(client, &root, &[], LIMITS).await {
+        Ok(body) => versions(&body, &root)?,
         Err(error) if error.failure() == WireFailure::NotFound => return Ok(GroupResources::default()),
         Err(error) => return Err(error),
     };
-    let mut order: Vec<Arc<str>> = preferred_version
-        .into_iter()
-        .chain(versions)
-        .map(RawVersion::name)
-        .take(2 * MOST_VERSIONS)
-        .collect();
-    let mut seen = Vec::new();
-    order.retain(|version| {
-        !seen.contains(version) && {
-            seen.push(version.clone());
-            true
-        }
-    });
-    order.truncate(MOST_VERSIONS);
-
     let mut resources = GroupResources::default();
     let mut failure = None;
     for version in &order {
@@ -168,6 +150,36 @@ pub(super) async fn read_group(client: &Client, group: &str) -> Result<GroupReso
         Some(error) if resources.0.is_empty() => Err(error),
         _ => Ok(resources),
     }
+}
+
+/// The versions that a group's document names, the preferred one first.
+pub(super) fn versions(body: &[u8], root: &str) -> Result<Vec<Arc<str>>, WireError> {
+    let RawGroup {
+        versions,
+        preferred_version,
+    } = decode(body, root)?;
+    let mut order: Vec<Arc<str>> = preferred_version
+        .into_iter()
+        .chain(versions)
+        .map(RawVersion::name)
+        .take(2 * MOST_VERSIONS)
+        .collect();
+    let mut seen = Vec::new();
+    order.retain(|version| {
+        !seen.contains(version) && {
+            seen.push(version.clone());
+            true
+        }
+    });
+    order.truncate(MOST_VERSIONS);
+    Ok(order)
+}
+
+/// What one version of a group has.
+pub(super) fn resources(body: &[u8], version: &Arc<str>) -> Result<Vec<KnownResource>, WireError> {
+    let mut resources = GroupResources::default();
+    resources.add(version, decode::<RawResources>(body, version)?.resources);
+    Ok(resources.0)
 }
 
 fn decode<T: for<'de> Deserialize<'de>>(body: &[u8], path: &str) -> Result<T, WireError> {

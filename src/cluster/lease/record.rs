@@ -291,6 +291,26 @@ fn decode(body: &[u8], settings: &LeaseSettings) -> Result<LeaseObject, WireErro
 }
 
 /// Half of the renew deadline for each request, so that one that hangs leaves time for another.
+/// A Lease as somebody wrote it, and what is made of it: for the fuzz target.
+pub(in crate::cluster) fn reread(
+    body: &[u8],
+    settings: &LeaseSettings,
+    now: Timestamp,
+) -> Result<(Duration, [LeaseObject; 2]), WireError> {
+    let at = Instant::now();
+    let seen = Seen::new(decode(body, settings)?, at);
+    let _ = (
+        seen.former(now),
+        seen.tenure(),
+        seen.is_under("tenure"),
+        seen.is_free(at),
+    );
+    Ok((
+        seen.ends().saturating_duration_since(at),
+        [seen.held_by(settings, now), seen.given_back(now)],
+    ))
+}
+
 fn limits(settings: &LeaseSettings) -> Limits {
     Limits {
         time: settings.renew_deadline / 2,

@@ -12,7 +12,7 @@ use crate::observe::Scale;
 use crate::selector::Selector;
 
 /// A kind of workload whose objects hold their own scale.
-pub(super) trait WorkloadKind: Send + Sync + 'static {
+pub(in crate::cluster) trait WorkloadKind: Send + Sync + 'static {
     const COLLECTION: Collection;
 
     /// `spec.selector` as the scale subresource would print it; `None` where it is no selector.
@@ -25,7 +25,7 @@ pub(super) trait WorkloadKind: Send + Sync + 'static {
 }
 
 /// `apps/v1` Deployments.
-pub(super) struct Deployment;
+pub(in crate::cluster) struct Deployment;
 
 /// `apps/v1` StatefulSets.
 pub(super) struct StatefulSet;
@@ -34,7 +34,7 @@ pub(super) struct StatefulSet;
 pub(super) struct ReplicaSet;
 
 /// `v1` ReplicationControllers, whose selector is a plain map of labels.
-pub(super) struct ReplicationController;
+pub(in crate::cluster) struct ReplicationController;
 
 impl WorkloadKind for Deployment {
     const COLLECTION: Collection = apps("deployments");
@@ -77,7 +77,7 @@ pub(super) fn labels_text(labels: &Value) -> Option<String> {
 }
 
 /// A workload's place and scale.
-pub(super) struct Workload<K> {
+pub(in crate::cluster) struct Workload<K> {
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) resource_version: String,
