@@ -15,8 +15,10 @@ use serde_json::json;
 use tokio::time::Instant;
 
 /// None of them may be found anywhere, nor what basic authentication makes of the password.
-const SECRETS: [(&str, &str); 7] = [
+const SECRETS: [(&str, &str); 9] = [
     ("the user in the API server's address", "aDdReSsPaSsWoRd"),
+    ("the password of the proxy", "pRoXyPaSsWoRd"),
+    ("the same as it is sent", "bWU6cFJvWHlQYVNzV29SZA=="),
     ("the kubeconfig's token", "kUbEcOnFiGtOkEn"),
     ("the token of a Prometheus", "bEaReRtOkEn"),
     ("the password of a Prometheus", "bAsIcPaSsWoRd"),
@@ -149,14 +151,64 @@ fn free_port() -> String {
     listener.local_addr().expect("a port").to_string()
 }
 
-fn kubeconfig(folder: &Folder, address: &str) -> String {
+/// A proxy that carries each connection to where it says that it is to go; its address.
+fn proxy() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("a port").to_string();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            std::thread::spawn(move || carry(client));
+        }
+    });
+    address
+}
+
+/// Carries one connection until one side ends it.
+fn carry(client: TcpStream) -> Option<()> {
+    let mut lines = BufReader::new(client.try_clone().ok()?);
+    let (mut first, mut line) = (String::new(), String::new());
+    lines.read_line(&mut first).ok()?;
+    // The client waits for an answer to its head before it sends more.
+    while lines.read_line(&mut line).ok()? > 2 {
+        line.clear();
+    }
+    let server = TcpStream::connect(first.split(' ').nth(1)?).ok()?;
+    (&client).write_all(b"HTTP/1.1 200 Connected\r\n\r\n").ok()?;
+    let (mut from, mut to) = (server.try_clone().ok()?, client.try_clone().ok()?);
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Both);
+    });
+    let _ = std::io::copy(&mut &client, &mut &server);
+    server.shutdown(std::net::Shutdown::Both).ok()
+}
+
+/// A kubeconfig with all that is secret in one; and the key in it, as it stands there and line by line as it is read.
+fn kubeconfig(folder: &Folder, address: &str) -> (String, Vec<String>) {
+    let key =
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -keyout me.key -out me.crt -subj /CN=me";
+    let made = Command::new("openssl")
+        .args(key.split(' '))
+        .current_dir(&folder.0)
+        .output();
+    let made = made.expect("openssl is there: `tests/run tools` installs it");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let user = json!({
+        "token": "kUbEcOnFiGtOkEn",
+        "client-certificate": folder.path("me.crt"), "client-key": folder.path("me.key"),
+    });
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "demo",
-        "clusters": [{"name": "demo", "cluster": {"server": format!("http://me:aDdReSsPaSsWoRd@{address}")}}],
-        "users": [{"name": "me", "user": {"token": "kUbEcOnFiGtOkEn"}}],
+        "clusters": [{"name": "demo", "cluster": {
+            "server": format!("http://me:aDdReSsPaSsWoRd@{address}"),
+            "proxy-url": format!("http://me:pRoXyPaSsWoRd@{}", proxy()),
+        }}],
+        "users": [{"name": "me", "user": user}],
         "contexts": [{"name": "demo", "context": {"cluster": "demo", "user": "me"}}],
     });
-    folder.file("kubeconfig", &config.to_string())
+    let pem = std::fs::read_to_string(folder.path("me.key")).expect("openssl has written it");
+    let lines = pem.lines().filter(|line| !line.starts_with("-----")).map(str::to_owned);
+    (folder.file("kubeconfig", &config.to_string()), lines.collect())
 }
 
 fn configuration(folder: &Folder, prometheus: &str) -> String {
@@ -210,10 +262,8 @@ impl Told {
 fn no_secret_is_told_in_logs_pages_snapshots_statuses_or_events() {
     let folder = Folder::new("told");
     let (_demo, cluster) = cluster();
-    let (kubeconfig, configuration) = (
-        kubeconfig(&folder, &cluster),
-        configuration(&folder, &hostile_prometheus()),
-    );
+    let (kubeconfig, key) = kubeconfig(&folder, &cluster);
+    let configuration = configuration(&folder, &hostile_prometheus());
     let path = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/search";
     let external = |name: &str| {
         json!({"type": "External",
@@ -310,8 +360,11 @@ fn no_secret_is_told_in_logs_pages_snapshots_statuses_or_events() {
     told.holds("snapshot shop/search", "depth");
     told.holds("explain shop/search", "Prometheus basic");
     told.holds("settings", "bearer-token-file");
+    assert!(key.len() >= 2, "{} lines of the key", key.len());
+    let key = key.iter().map(|line| ("the kubeconfig's key", line.as_str()));
+    let secrets: Vec<(&str, &str)> = SECRETS.into_iter().chain(key).collect();
     for (place, text) in &told.0 {
-        for (what, secret) in SECRETS {
+        for (what, secret) in &secrets {
             let Some(at) = text.find(secret) else { continue };
             let around: String = text[..at]
                 .chars()
@@ -365,6 +418,61 @@ fn a_secret_in_a_setting_that_is_wrong_is_not_repeated() {
             "{text}"
         );
         assert!(!text.contains("uRlSeCrEt") && !text.contains("hEaDeRsEcReT"), "{text}");
+    }
+}
+
+/// kube itself would show the lines around a mistake, what a plug-in has printed, and the address of a proxy.
+#[test]
+fn a_secret_in_a_kubeconfig_that_cannot_be_used_is_not_repeated() {
+    let folder = Folder::new("kubeconfigs");
+    let config = |cluster: &str, user: &str| {
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
+             clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:1'{cluster}}}}}]\nusers:\n- name: u\n  user:\n{user}\n"
+        )
+    };
+    let plugin = |script: &str| {
+        format!(
+            "    exec: {{apiVersion: client.authentication.k8s.io/v1, command: sh, args: ['-c', '{script}'], \
+             interactiveMode: Never, env: [{{name: KEY, value: sEcReT}}]}}"
+        )
+    };
+    for (text, told) in [
+        (
+            config("", "    token: sEcReT\n   - wrong"),
+            "it is no kubeconfig (line ",
+        ),
+        (config("", "    sEcReT"), "it is no kubeconfig (line "),
+        (
+            config("", &plugin("echo $KEY; exit 3")),
+            "plug-in ended with exit status: 3",
+        ),
+        (
+            config("", &plugin("echo \"token [ $KEY\"")),
+            "printed is no ExecCredential",
+        ),
+        (
+            config(", proxy-url: 'socks5://me:sEcReT@127.0.0.1:1'", "    token: t"),
+            "the proxy socks5://127.0.0.1 is",
+        ),
+        (
+            config(", proxy-url: 'gopher://me:sEcReT@127.0.0.1:1'", "    token: t"),
+            "the proxy gopher://127.0.0.1 is",
+        ),
+        (
+            config("", "    client-key-data: sEcReT!\n    client-certificate-data: sEcReT!"),
+            "client ",
+        ),
+    ] {
+        let file = folder.file("kubeconfig", &text);
+        let output = trimtab()
+            .args(["once", "--kubeconfig", &file])
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .output()
+            .expect("trimtab starts");
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(told), "{text}\n{said}");
+        assert!(!said.contains("sEcReT"), "{text}\n{said}");
     }
 }
 
