@@ -92,13 +92,7 @@ async fn no_autoscaler_is_decided_by_two_and_none_is_left_out_when_processes_die
         all.extend(decisions(process));
     }
     all.sort_by_key(|decision| decision.at);
-    // What autoscalers saw that stayed with a living process is what this machine can do.
-    let slowness = |since: Timestamp, but: &BTreeSet<String>| {
-        let longest = keys.difference(but).map(|key| longest_gap(&all, key, since)).max();
-        longest.unwrap_or_default().saturating_sub(SYNC_PERIOD)
-    };
     for (fault, process, keys) in [(died, "second", &lost), (stopped, "third", &paused)] {
-        let allowed = LEASE_TIME + SYNC_PERIOD + slowness(fault, keys);
         for key in keys {
             let again = all
                 .iter()
@@ -106,10 +100,19 @@ async fn no_autoscaler_is_decided_by_two_and_none_is_left_out_when_processes_die
             let again = again.unwrap_or_else(|| panic!("nobody decided for {key} any more"));
             let took = again.at.duration_since(fault).unsigned_abs();
             eprintln!("{key}: {} decided {took:?} after {process} was gone", again.process);
+            let allowed = LEASE_TIME + SYNC_PERIOD + slowness(&all, fault, again.at);
             assert!(
                 took <= allowed,
                 "{key} was left out for {took:?}, {allowed:?} are allowed"
             );
+        }
+    }
+    // Nor is one left out where a shard goes from one living process to another: from when its next decision is due.
+    for key in &keys {
+        for pair in of_key(&all, key).windows(2) {
+            let took = pair[1].at.duration_since(pair[0].at).unsigned_abs();
+            let allowed = SYNC_PERIOD + LEASE_TIME + SYNC_PERIOD + slowness(&all, pair[0].at, pair[1].at);
+            assert!(took <= allowed, "nobody decided for {took:?}: {pair:?}");
         }
     }
     none_by_two(&all, &keys);
@@ -218,21 +221,30 @@ fn those_of(process: &str, decisions: &[Decision], keys: &BTreeSet<String>) -> B
     keys.iter().filter(is_last).cloned().collect()
 }
 
-/// The longest time without a decision for an autoscaler, among those that end after `since`.
-fn longest_gap(all: &[Decision], key: &str, since: Timestamp) -> Duration {
-    let at: Vec<Timestamp> = all.iter().filter(|one| one.key == key).map(|one| one.at).collect();
-    let gaps = at.windows(2).filter(|pair| pair[1] > since);
-    gaps.map(|pair| pair[1].duration_since(pair[0]).unsigned_abs())
-        .max()
-        .unwrap_or_default()
+fn of_key<'a>(all: &'a [Decision], key: &str) -> Vec<&'a Decision> {
+    all.iter().filter(|one| one.key == key).collect()
+}
+
+/// How much later than a sync period decisions came meanwhile for autoscalers that stayed with a process, in one term of its Lease: this
+/// is what the machine can do.
+fn slowness(all: &[Decision], from: Timestamp, to: Timestamp) -> Duration {
+    let keys: BTreeSet<&str> = all.iter().map(|one| one.key.as_str()).collect();
+    let late = keys.into_iter().flat_map(|key| {
+        let stayed = |pair: &&[&Decision]| (pair[0].process, pair[0].term) == (pair[1].process, pair[1].term);
+        let meanwhile = |pair: &&[&Decision]| pair[1].at > from && pair[0].at < to;
+        let of_key = of_key(all, key);
+        let pairs = of_key.windows(2).filter(|pair| stayed(pair) && meanwhile(pair));
+        let gaps = pairs.map(|pair| pair[1].at.duration_since(pair[0].at).unsigned_abs());
+        gaps.max()
+    });
+    late.max().unwrap_or_default().saturating_sub(SYNC_PERIOD)
 }
 
 /// Nobody decides after a later term of the Lease has begun to decide, and each term is one process's. So shards may go back and
 /// forth as fast as they like, which a slow machine makes them do.
 fn none_by_two(all: &[Decision], keys: &BTreeSet<String>) {
     for key in keys {
-        let of_key: Vec<&Decision> = all.iter().filter(|one| one.key == *key).collect();
-        for pair in of_key.windows(2) {
+        for pair in of_key(all, key).windows(2) {
             let (before, after) = (pair[0], pair[1]);
             let is_new = after.term > before.term;
             let goes_on = after.term == before.term && after.process == before.process;
