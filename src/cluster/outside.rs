@@ -69,11 +69,7 @@ pub fn scales(body: &[u8]) -> [Result<(i32, String), String>; 2] {
 
 /// The versions in a group's document, and the kinds in the list of a version; the messages of both, where it is none.
 pub fn discovered(body: &[u8]) -> [Result<usize, String>; 2] {
-    let (versions, kinds) = discovery::read_documents(body);
-    [
-        versions.map(|all| all.len()).map_err(|error| error.to_string()),
-        kinds.map(|all| all.len()).map_err(|error| error.to_string()),
-    ]
+    [discovery::versions_in(body), discovery::kinds_in(body)].map(|count| count.map_err(|error| error.to_string()))
 }
 
 /// How long a Lease lasts that says this, and how it is written where it is taken, and given back, at a time (Unix, in seconds).
