@@ -57,6 +57,7 @@ fn with_growth(before: f64) -> f64 {
     before * (1.0 + MOST_GROWTH_PERCENT / 100.0)
 }
 
+#[allow(clippy::disallowed_methods, reason = "it is told how long the days really take")]
 fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);
     let days = arguments
