@@ -121,6 +121,30 @@ fn what_went_wrong_once_does_not_again() {
 }
 
 #[test]
+fn a_plan_that_fails_is_made_small_and_still_fails_when_it_is_read_again() {
+    let bug = Some(Mutation::WritesNothing);
+    let is_large = |plan: &Plan| plan.workloads.len() > 1 && (3..8).contains(&plan.events.len());
+    let plan = (1..).map(Plan::new).find(is_large).expect("there are such seeds");
+    assert_ne!(run(&plan, bug).violations, [""; 0], "seed {}", plan.seed);
+    let smallest = shrink(&plan, bug);
+    assert_eq!(smallest.workloads.len(), 1, "seed {}", plan.seed);
+    assert!(smallest.events.len() < plan.events.len(), "{:#?}", smallest.events);
+    // As it would be kept.
+    let text = serde_json::to_string_pretty(&smallest).expect("a plan can be written");
+    let read: Plan = serde_json::from_str(&text).expect("it can be read");
+    assert_eq!(read, smallest);
+    let violations = run(&read, bug).violations;
+    assert_ne!(violations, [""; 0], "seed {}", plan.seed);
+    assert_eq!(violations, run(&smallest, bug).violations);
+    // No event is left that it does not take.
+    for at in 0..smallest.events.len() {
+        let mut without = smallest.clone();
+        without.events.remove(at);
+        assert_eq!(run(&without, bug).violations, [""; 0], "{:#?}", smallest.events[at]);
+    }
+}
+
+#[test]
 fn a_seed_gives_the_same_hour_each_time() {
     // One with one process, one with two, and one whose cluster has a Prometheus.
     let first = |like: fn(&Plan) -> bool| (1..).map(Plan::new).find(like);
