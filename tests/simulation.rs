@@ -170,7 +170,7 @@ fn hours_in_the_life_of_one_process_leave_no_task_behind() {
 }
 
 /// Known bugs, what the judge has to say of each, and a seed whose workloads show it.
-const BUGS: [(Mutation, &str, u64); 13] = [
+const BUGS: [(Mutation, &str, u64); 14] = [
     (Mutation::WritesUntested, "a change by somebody else was overwritten", 1),
     (Mutation::FailureIsZero, "and the last answer of", 1),
     (Mutation::NoWindow, "was recommended at", 1),
@@ -183,6 +183,7 @@ const BUGS: [(Mutation, &str, u64); 13] = [
     (Mutation::MissingIsZero, "what was answered wants", 1),
     (Mutation::OverstatesUsage, "were wanted", 1),
     (Mutation::LeadsForEver, " leads", 1),
+    (Mutation::MissesDeletions, "after it was gone", 1),
     (Mutation::Leaks, "tasks at the end", 1),
 ];
 

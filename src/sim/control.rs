@@ -1,6 +1,6 @@
 //! The real controller on a simulated cluster: one process of it, that can be stopped, or killed at any moment.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -30,7 +30,9 @@ use crate::metrics::guard::{BreakerSettings, GuardSettings};
 use crate::metrics::prometheus::{Carry, Prometheus};
 use crate::metrics::resource::ResourceMetricsSource;
 use crate::metrics::sources::MetricSources;
+use crate::selector::Selector;
 use crate::settings::sources::Sources;
+use crate::spec::Key;
 
 /// Statuses a second that can wait, as by default.
 const STATUS_WRITES_PER_SECOND: f64 = 10.0;
@@ -97,10 +99,23 @@ impl Default for ProcessOptions {
 /// A process that runs the controller, put together as `trimtab run` does it, over a simulated API.
 pub struct Process {
     cluster: Arc<Cluster>,
+    /// That of the present term.
+    controller: Arc<Mutex<Weak<Controller>>>,
     stop: CancellationToken,
     /// The controller, the election, the writer of Events.
     tasks: Vec<JoinHandle<()>>,
     line: Line,
+}
+
+/// What a process holds of a cluster's objects at a moment.
+#[derive(Clone, Debug, Default)]
+pub struct Holds {
+    /// The pods that it knows.
+    pub pods: Vec<Key>,
+    /// The autoscalers that it knows.
+    pub autoscalers: Vec<Key>,
+    /// Those that it remembers something of, and the bytes of what it remembers.
+    pub remembered: Vec<(Key, usize)>,
 }
 
 impl Process {
@@ -152,7 +167,9 @@ impl Process {
             }
         });
         let budget = StatusBudget::new(STATUS_WRITES_PER_SECOND, options.controller.sync_period);
+        let controller = Arc::default();
         let terms = Terms {
+            controller: Arc::clone(&controller),
             sources: sources(&clients, Some(line.carry()), &options),
             cluster: cluster.clone(),
             clock: clock.clone(),
@@ -172,9 +189,29 @@ impl Process {
         }));
         Self {
             cluster,
+            controller,
             stop,
             tasks,
             line,
+        }
+    }
+
+    /// What it holds of these autoscalers and of what is in their namespaces, and of which other autoscalers it knows.
+    pub fn holds(&self, keys: &[Key]) -> Holds {
+        let mut namespaces: Vec<_> = keys.iter().map(|key| &key.namespace).collect();
+        namespaces.sort_unstable();
+        namespaces.dedup();
+        let in_namespace = |namespace: &Arc<str>| {
+            let pods = self.cluster.pods.select(namespace, &Selector::everything());
+            let names = pods.iter().map(|pod| Key::new(namespace.clone(), pod.name.clone()));
+            names.collect::<Vec<_>>()
+        };
+        let controller = self.controller.lock().upgrade();
+        let remembers = |key: &Key| Some((key.clone(), controller.as_ref()?.memory(key)?.entry_bytes()));
+        Holds {
+            pods: namespaces.into_iter().flat_map(in_namespace).collect(),
+            autoscalers: self.cluster.autoscalers.keys(),
+            remembered: keys.iter().filter_map(remembers).collect(),
         }
     }
 
@@ -229,6 +266,8 @@ struct Election {
 /// What the controller of each term is made of, as in `commands::run`.
 struct Terms {
     cluster: Arc<Cluster>,
+    /// Where the controller of the present term can be found.
+    controller: Arc<Mutex<Weak<Controller>>>,
     sources: MetricSources,
     clock: Arc<VirtualClock>,
     recorder: EventRecorder,
@@ -248,6 +287,8 @@ impl Terms {
             let Some(controller) = stop.run_until_cancelled(self.controller()).await else {
                 return;
             };
+            let controller = Arc::new(controller);
+            *self.controller.lock() = Arc::downgrade(&controller);
             let term = stop.child_token();
             let over = async {
                 self.leads(false).await;

@@ -52,7 +52,7 @@ const MORE_TASKS: usize = 8;
 /// Counts are looked at for so long before the end: the longest stabilization window, and a pass.
 const LOOKED_AT_FOR: Duration = Duration::from_secs(320);
 
-/// As often as metrics are measured.
+/// As often as metrics are measured, and an autoscaler is synced.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(15);
 
 /// What came of a trial.
@@ -156,6 +156,7 @@ enum Step {
     StartPrometheus,
     SetClocksRight,
     CountTasks,
+    Weigh,
     Look,
     End,
 }
@@ -238,6 +239,11 @@ impl<'p> Trial<'p> {
         if self.sources.is_some() {
             self.later(CALM, Step::SetClocksRight);
         }
+        let mut at = UNDER_WAY;
+        while at < END {
+            self.later(at, Step::Weigh);
+            at += BETWEEN_LOOKS;
+        }
         let mut at = END.saturating_sub(LOOKED_AT_FOR);
         while at < END {
             self.later(at, Step::Look);
@@ -274,6 +280,7 @@ impl<'p> Trial<'p> {
                     }
                 }
                 Step::CountTasks => self.tasks = Some(tasks()),
+                Step::Weigh => self.weigh(),
                 Step::Look => self.judge.look(&self.plan.workloads),
                 Step::End => break,
             }
@@ -324,6 +331,25 @@ impl<'p> Trial<'p> {
         }
         let now = self.simulated.clock.elapsed();
         self.later(now + down, Step::Start(process));
+    }
+
+    /// Shows the judge what processes hold.
+    fn weigh(&self) {
+        let now = self.simulated.clock.elapsed();
+        let keys: Vec<_> = self.plan.workloads.iter().map(|planned| planned.key.clone()).collect();
+        for (number, slot) in self.slots.iter().enumerate() {
+            let meets = |event: &&Event| event.process.is_none_or(|process| process == number);
+            let is_troubled = self
+                .plan
+                .events
+                .iter()
+                .filter(meets)
+                .any(|event| event.is_under_way(now));
+            match &slot.process {
+                Some(process) => self.judge.holds(number, &process.holds(&keys), is_troubled),
+                None => self.judge.ended(number),
+            }
+        }
     }
 
     async fn kill(&mut self, process: usize) {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod calm;
+mod kept;
 mod policies;
 mod watched;
 
@@ -20,10 +21,11 @@ use super::question::{Question, is_of_prometheus};
 use crate::decide::Decision;
 use crate::settings::sources::Sources;
 use crate::sim::api::{Api, LEASES};
-use crate::sim::control::{LEASE, LEASE_NAMESPACE};
+use crate::sim::control::{Holds, LEASE, LEASE_NAMESPACE};
 use crate::sim::time::VirtualClock;
 use crate::spec::{Key, Spec};
 use answers::{Answer, Answers};
+use kept::Kept;
 use policies::{Counts, Scaled};
 use watched::{Saves, Watched};
 
@@ -54,6 +56,7 @@ struct State {
     begins: Begins,
     renewals: Renewals,
     saves: Saves,
+    kept: Kept,
     /// By how much the clocks of processes were set, and when one was last.
     set_by: BTreeMap<usize, i64>,
     set_at: Option<Duration>,
@@ -96,6 +99,14 @@ pub(super) struct ScaleWrite<'a> {
     pub(super) patch: &'a [u8],
     /// Whether the process gets to know that it was written.
     pub(super) told: bool,
+}
+
+impl State {
+    fn violate(&mut self, now: Duration, problems: Vec<String>) {
+        let left = VIOLATIONS.saturating_sub(self.violations.len());
+        let told = |problem: String| format!("at {:.3} s: {problem}", now.as_secs_f64());
+        self.violations.extend(problems.into_iter().take(left).map(told));
+    }
 }
 
 impl Judge {
@@ -195,10 +206,14 @@ impl Judge {
         }
     }
 
-    /// A process has saved what it remembered when the request began.
-    pub(super) fn saved(&self, process: usize, began: Duration) {
+    /// A process has saved what it remembered when the request began, in this object.
+    pub(super) fn saved(&self, process: usize, began: Duration, object: &[u8]) {
         debug!(now = ?self.clock.elapsed(), process, ?began, "Memory is saved");
         let mut state = self.state.lock();
+        let needed = state.autoscalers.iter();
+        let needed = needed.map(|(key, watched)| (key.clone(), watched.needs()));
+        let wrong = kept::wrong_in(object, &needed.collect());
+        state.violate(self.clock.elapsed(), wrong);
         state.saves.saved(process, began);
         if state.leads != Some(process) {
             return;
@@ -393,14 +408,27 @@ impl Judge {
         }
     }
 
-    pub(super) fn violated(&self, problem: String) {
-        let at = self.clock.elapsed();
+    /// A process holds this; `is_troubled`: something keeps it from seeing what there is.
+    pub(super) fn holds(&self, process: usize, holds: &Holds, is_troubled: bool) {
+        let now = self.clock.elapsed();
         let mut state = self.state.lock();
-        if state.violations.len() < VIOLATIONS {
-            state
-                .violations
-                .push(format!("at {:.3} s: {problem}", at.as_secs_f64()));
+        let mut wrong = state.kept.check(now, (process, holds), is_troubled, &self.api);
+        for (key, bytes) in &holds.remembered {
+            let needed = state.autoscalers.get(key).map_or(0, Watched::needs);
+            if *bytes as u64 > needed {
+                wrong.push(format!("{bytes} bytes of {key} are remembered, and {needed} do"));
+            }
         }
+        state.violate(now, wrong);
+    }
+
+    /// A process has ended.
+    pub(super) fn ended(&self, process: usize) {
+        self.state.lock().kept.ended(process);
+    }
+
+    pub(super) fn violated(&self, problem: String) {
+        self.state.lock().violate(self.clock.elapsed(), vec![problem]);
     }
 
     /// Everything that was wrong, and how many counts were written.

@@ -29,13 +29,15 @@ pub enum Mutation {
     OverstatesUsage,
     /// It believes for ever that it leads, once it has led.
     LeadsForEver,
+    /// It does not take out of its caches what is deleted.
+    MissesDeletions,
     /// Each write of a count leaves a task behind that never ends, and some memory.
     Leaks,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::WritesUntested,
         Self::FailureIsZero,
         Self::NoWindow,
@@ -48,6 +50,7 @@ impl Mutation {
         Self::MissingIsZero,
         Self::OverstatesUsage,
         Self::LeadsForEver,
+        Self::MissesDeletions,
         Self::Leaks,
     ];
 

@@ -194,6 +194,13 @@ impl What {
     }
 }
 
+impl Event {
+    /// Whether it lasts at a time.
+    pub(super) fn is_under_way(&self, now: Duration) -> bool {
+        self.at <= now && now < self.at + self.lasts
+    }
+}
+
 impl Plan {
     /// The same without one of its workloads, and what is done to it.
     pub(super) fn without_workload(&self, number: usize) -> Self {

@@ -200,7 +200,7 @@ impl Storm {
                         told: !(lost || half || garbage || oversized),
                     });
                 }),
-                Some(Asking::Memory) => self.tell(|judge| judge.saved(self.process, began)),
+                Some(Asking::Memory) => self.tell(|judge| judge.saved(self.process, began, &sent)),
                 Some(Asking::Lease) if class == Class::Write => self.tell(|judge| judge.renewed(began, &sent)),
                 _ => {}
             }

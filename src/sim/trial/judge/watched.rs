@@ -6,12 +6,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::answers::Answers;
+use super::kept;
 use super::policies::{Counts, Scaled, allowed};
 use crate::decide::Decision;
 use crate::decide::derivation::Branch;
 
 /// How long an autoscaler that was edited may still count as it was: watches may be late, and are asked for again after 90 s.
-const EDITS_SEEN_WITHIN: Duration = Duration::from_secs(150);
+pub(super) const EDITS_SEEN_WITHIN: Duration = Duration::from_secs(150);
 
 /// A scale-down on a metric needs an answer that is not older than this: a sync lasts 30 s at most.
 const ANSWERS_COUNT_FOR: Duration = Duration::from_secs(46);
@@ -166,6 +167,11 @@ impl Watched {
         if self.decisions.len() > DECISIONS {
             self.decisions.pop_front();
         }
+    }
+
+    /// The most bytes that remembering it takes.
+    pub(super) fn needs(&self) -> u64 {
+        kept::needed(self.specs.iter().map(|(_, spec)| spec))
     }
 
     /// What the count tells.

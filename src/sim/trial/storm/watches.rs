@@ -21,6 +21,9 @@ use crate::sim::time::VirtualClock;
 use crate::sim::trial::Mutation;
 use crate::sim::trial::plan::{Event, What};
 
+/// How a line ends that tells of a deletion.
+const DELETION: &[u8] = b"\"type\":\"DELETED\"}\n";
+
 /// One watch on its way through the storm.
 struct Passing {
     body: AnswerBody,
@@ -61,7 +64,9 @@ pub(super) fn through(storm: &Storm, answer: Response<AnswerBody>, name: &str) -
         name: name.to_owned(),
         clock: storm.clock.clone(),
         events,
-        mutation: storm.mutation.filter(|_| name.ends_with("/horizontalpodautoscalers")),
+        mutation: storm
+            .mutation
+            .filter(|mutation| *mutation == Mutation::MissesDeletions || name.ends_with("/horizontalpodautoscalers")),
         again: VecDeque::new(),
         over: false,
         endless: false,
@@ -106,6 +111,7 @@ impl Passing {
         };
         let bytes = match self.mutation {
             Some(mutation) if mutation.is_of_specs() => misread_line(mutation, &bytes),
+            Some(Mutation::MissesDeletions) if bytes.ends_with(DELETION) => Bytes::new(),
             _ => bytes,
         };
         let now = self.clock.elapsed();
