@@ -175,7 +175,7 @@ const BUGS: [(Mutation, &str, u64); 14] = [
     (Mutation::FailureIsZero, "and the last answer of", 1),
     (Mutation::NoWindow, "was recommended at", 1),
     (Mutation::NoPolicies, "its policies allow", 4),
-    (Mutation::BeyondMax, "outside of", 12),
+    (Mutation::BeyondMax, "outside of", 16),
     (Mutation::WritesNothing, "ends with", 1),
     (Mutation::ForgetsEverything, "its policies allow", 3),
     (Mutation::ForgetsIntents, "its policies allow", 3),
