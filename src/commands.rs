@@ -115,10 +115,15 @@ fn execute(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Exit,
 /// to wake it.
 const WORKERS: usize = 1;
 
+/// The stack of each thread, of which only what is touched takes memory: as large as a process's first one. YAML may be nested 64
+/// levels deep, which takes 2 MiB in builds that are not optimised.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+
 /// Runs a command that talks to a cluster.
 fn wait(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
+        .thread_stack_size(STACK_BYTES)
         .enable_all()
         .build()
         .context("start the runtime")?;

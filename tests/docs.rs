@@ -21,6 +21,7 @@ const PAGES: &[&str] = &[
     "CHANGELOG.md",
     "THREATS.md",
     "docs/capacity.md",
+    "docs/extended.md",
     "docs/fuzzing.md",
     "docs/metrics.md",
     "docs/traces.md",

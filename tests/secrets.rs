@@ -444,6 +444,10 @@ fn a_secret_in_a_kubeconfig_that_cannot_be_used_is_not_repeated() {
         ),
         (config("", "    sEcReT"), "it is no kubeconfig (line "),
         (
+            config("", "    token: |\n      sEcReT\n"),
+            "the user's token has a character that none can have",
+        ),
+        (
             config("", &plugin("echo $KEY; exit 3")),
             "plug-in ended with exit status: 3",
         ),

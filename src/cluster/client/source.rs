@@ -3,9 +3,10 @@
 use std::env;
 use std::path::PathBuf;
 
-use http::Uri;
+use http::{HeaderValue, Uri};
 use kube::Config;
-use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use secrecy::ExposeSecret;
 use thiserror::Error;
 
 use super::proxy::is_bypassed;
@@ -83,6 +84,11 @@ impl Source {
             ..KubeConfigOptions::default()
         };
         match Config::from_custom_kubeconfig(kubeconfig, &options).await {
+            // kube would panic.
+            Ok(config) if has_unsendable_token(&config.auth_info) => Err(ConfigError::Unreadable {
+                origin,
+                message: "the user's token has a character that none can have, such as a line break".into(),
+            }),
             Ok(mut config) => {
                 let host = config.cluster_url.host().unwrap_or_default();
                 let from_environment = config
@@ -187,6 +193,12 @@ fn in_cluster() -> Result<(Config, String), ConfigError> {
         Err(error @ InClusterError::ReadEnvironmentVariable(_)) => Err(ConfigError::Nowhere(error)),
         Err(error) => Err(ConfigError::ServiceAccount(error)),
     }
+}
+
+/// Whether a token stands there that no header can carry.
+fn has_unsendable_token(user: &AuthInfo) -> bool {
+    let token = user.token.as_ref().map(ExposeSecret::expose_secret);
+    token.is_some_and(|token| HeaderValue::from_bytes(token.as_bytes()).is_err())
 }
 
 #[cfg(test)]
